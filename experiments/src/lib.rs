@@ -1,0 +1,2 @@
+//! Faults, workloads, oracles, suites, statistics and plots for `crashbed`.
+pub mod record;

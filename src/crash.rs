@@ -1,0 +1,180 @@
+//! What happened, as plain data: born in the notice handler or from a wait status, read by a policy, kept in the
+//! history, written into a trial.
+//!
+//! A [`Crash`] says what the kernel said. What is derived (a stack overflow is a fault near the stack pointer) is
+//! a method, so that record and reading of it stay apart.
+
+use crate::text::Text;
+use std::fmt;
+use std::time::Duration;
+
+/// One crash of one incarnation. Holds no pointer: it may be copied anywhere and replayed later.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crash {
+    /// Why the process ended, in the kernel's words.
+    pub cause: Cause,
+    /// How the crash became known.
+    pub notice: Notice,
+    /// What the transaction was doing.
+    pub phase: Phase,
+    /// Which life of the process this ended.
+    pub incarnation: u64,
+    /// Operations that the incarnation had completed, committed or not: the index of the one in flight.
+    pub operation: u64,
+    /// Operations that the last commit holds.
+    pub committed_operations: u64,
+    /// The thread that crashed, by its kernel id; 0 where no handler saw it.
+    pub thread: i32,
+    /// Where it crashed; `None` where no handler saw it.
+    pub place: Option<Place>,
+    /// Whether the heap's lock was held, so that the crashed state was caught in the middle of a change;
+    /// `None` where the mechanism did not keep the crashed state.
+    pub heap_locked: Option<bool>,
+    /// When the instruction stopped, as the handler saw it; else the last sign of life. `CLOCK_MONOTONIC`, nanoseconds.
+    pub happened_ns: u64,
+    /// When the daemon (or the root) knew. `CLOCK_MONOTONIC`, nanoseconds.
+    pub noticed_ns: u64,
+    /// A panic's message where a panic aborted the process, else empty.
+    pub note: Text,
+}
+
+/// Why a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// A signal ended it (`waitid(2)`: `CLD_KILLED` or `CLD_DUMPED`).
+    Signal {
+        /// The signal's number.
+        signal: i32,
+        /// `si_code`, which tells a fault from a `kill(2)`; 0 where no handler saw it.
+        code: i32,
+        /// `si_addr`, the address that faulted; 0 where there is none.
+        address: u64,
+    },
+    /// It exited before it was done (`CLD_EXITED`).
+    Exited {
+        /// The exit status, 0 to 255.
+        status: i32,
+    },
+    /// It gave no sign of life within its deadline and was killed for it.
+    Hung {
+        /// How long it had been silent when that was noticed.
+        silent: Duration,
+        /// Whether the kernel said that it was stopped (`CLD_STOPPED`), as by SIGSTOP.
+        stopped: bool,
+    },
+}
+
+/// How a crash became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// The crash handler wrote a complete record.
+    Handler,
+    /// The handler was entered but did not finish its record: it failed itself.
+    Torn,
+    /// The process ended without a handler: the pidfd became readable.
+    Pidfd,
+    /// The heartbeat's deadline passed.
+    Heartbeat,
+}
+
+/// What the transaction was doing when it crashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Phase {
+    /// Between the fork and the program's code.
+    Starting = 0,
+    /// Its own code decided what to do with the state (process decides).
+    Deciding = 1,
+    /// In the program's closure.
+    Running = 2,
+    /// Staging a commit, or waiting for its acknowledgement.
+    Committing = 3,
+    /// Committed for the last time and about to exit.
+    Ending = 4,
+}
+
+/// Where in the program a crash happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The instruction pointer.
+    pub instruction: u64,
+    /// The stack pointer.
+    pub stack: u64,
+    /// The instruction's offset in the program's image, for `addr2line`; `None` outside of it.
+    pub image_offset: Option<u64>,
+}
+
+impl Crash {
+    /// How long the crash went unnoticed.
+    pub fn undetected(&self) -> Duration {
+        Duration::from_nanos(self.noticed_ns.saturating_sub(self.happened_ns))
+    }
+
+    /// Whether the fault's address lies so close to the stack pointer that the stack must have overflowed.
+    ///
+    /// A frame larger than the distance would be missed; compilers probe the stack page by page, so there is none.
+    pub fn is_stack_overflow(&self) -> bool {
+        const NEAR: u64 = 64 << 10;
+        match (self.cause, self.place) {
+            (Cause::Signal { signal: libc::SIGSEGV | libc::SIGBUS, address, code }, Some(place)) => {
+                // si_code > 0 is the kernel's own fault (sigaction(2)); only then is the address one.
+                code > 0 && address != 0 && address.abs_diff(place.stack) < NEAR
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Cause {
+    /// The signal, where one ended the process.
+    pub fn signal(&self) -> Option<i32> {
+        match self {
+            Self::Signal { signal, .. } => Some(*signal),
+            _ => None,
+        }
+    }
+}
+
+/// A signal's name, as `SIGSEGV`, or its number where it has none.
+pub fn signal_name(signal: i32) -> String {
+    match nix::sys::signal::Signal::try_from(signal) {
+        Ok(known) => known.as_str().to_owned(),
+        Err(_) => signal.to_string(),
+    }
+}
+
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            Cause::Signal { signal, address, .. } => {
+                f.write_str(&signal_name(signal))?;
+                if self.is_stack_overflow() {
+                    f.write_str(" (stack overflow)")?;
+                } else if address != 0 {
+                    write!(f, " at address {address:#x}")?;
+                }
+            }
+            Cause::Exited { status } => write!(f, "exit {status} before it was done")?,
+            Cause::Hung { silent, stopped } => {
+                let how = if stopped { "stopped" } else { "silent" };
+                write!(f, "{how} for {} ms", silent.as_millis())?;
+            }
+        }
+        write!(f, " in operation {}", self.operation)?;
+        if !self.note.is_empty() {
+            write!(f, ": {}", self.note)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Handler => "handler",
+            Self::Torn => "torn",
+            Self::Pidfd => "pidfd",
+            Self::Heartbeat => "heartbeat",
+        })
+    }
+}

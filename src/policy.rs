@@ -1,0 +1,190 @@
+//! The rule that says what a successor finds: a pure function of the crash and the history.
+//!
+//! Pure, so that a policy can be property-tested, replayed over recorded crashes, and run by whichever process is
+//! nearest. It sees plain data only, starts nothing and remembers nothing: what it needs to remember is the history.
+
+use crate::crash::Crash;
+use std::time::Duration;
+
+/// What a successor of a crashed process finds.
+///
+/// One policy serves many transactions at once; it is shared, so it has no state of its own.
+///
+/// ```
+/// use crashbed::{Action, Crash, Decision, History, RestartPolicy};
+///
+/// /// Resumes the last commit, but starts over when the same operation has crashed three times.
+/// struct ThreeStrikes;
+///
+/// impl RestartPolicy for ThreeStrikes {
+///     fn name(&self) -> &str {
+///         "three-strikes"
+///     }
+///     fn decide(&self, crash: &Crash, history: &History) -> Decision {
+///         if history.crashes_in_operation(crash.operation) >= 3 {
+///             Decision::now(Action::Zero)
+///         } else {
+///             Decision::now(Action::Resume)
+///         }
+///     }
+/// }
+/// ```
+pub trait RestartPolicy: Sync {
+    /// The policy's name in kebab-case, as in results and on the command line.
+    fn name(&self) -> &str;
+
+    /// What to do about `crash`. `history` holds it already, as its newest entry.
+    fn decide(&self, crash: &Crash, history: &History) -> Decision;
+}
+
+impl<P: RestartPolicy + ?Sized> RestartPolicy for &P {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    fn decide(&self, crash: &Crash, history: &History) -> Decision {
+        (**self).decide(crash, history)
+    }
+}
+
+impl<P: RestartPolicy + Send + ?Sized> RestartPolicy for Box<P> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    fn decide(&self, crash: &Crash, history: &History) -> Decision {
+        (**self).decide(crash, history)
+    }
+}
+
+/// A policy's answer: what the successor finds, and how long to wait before it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Decision {
+    /// What the successor finds.
+    pub action: Action,
+    /// How long to wait before the successor starts.
+    pub delay: Duration,
+}
+
+impl Decision {
+    /// `action`, without delay.
+    pub const fn now(action: Action) -> Self {
+        Self { action, delay: Duration::ZERO }
+    }
+
+    /// `action`, after `delay`.
+    pub const fn after(delay: Duration, action: Action) -> Self {
+        Self { action, delay }
+    }
+}
+
+/// What a successor finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The state as it was made: `S::default()`.
+    Zero,
+    /// The last commit.
+    Resume,
+    /// The last commit, after the program's own code has seen the crash and answered.
+    ProcessDecides,
+    /// No successor: the caller gets the crash.
+    GiveUp,
+}
+
+/// The crashes of one transaction (or one daemon) so far, oldest first, the present one last.
+///
+/// Bounded: it holds the newest [`History::CAPACITY`] and counts the rest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    recent: Vec<Entry>,
+    total: u64,
+}
+
+/// One crash in a [`History`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Entry {
+    /// The crash.
+    pub crash: Crash,
+    /// What was decided about it; `None` for the present one.
+    pub decision: Option<Decision>,
+}
+
+impl History {
+    /// How many crashes a history holds in full.
+    pub const CAPACITY: usize = 64;
+
+    /// A history without a crash. Room for all entries is made here, so that adding one allocates nothing.
+    pub fn new() -> Self {
+        Self { recent: Vec::with_capacity(Self::CAPACITY), total: 0 }
+    }
+
+    /// Adds a crash that is yet to be decided about.
+    pub fn push(&mut self, crash: Crash) {
+        if self.recent.len() == Self::CAPACITY {
+            self.recent.remove(0);
+        }
+        self.recent.push(Entry { crash, decision: None });
+        self.total += 1;
+    }
+
+    /// Notes what was decided about the newest crash.
+    pub fn decided(&mut self, decision: Decision) {
+        if let Some(newest) = self.recent.last_mut() {
+            newest.decision = Some(decision);
+        }
+    }
+
+    /// The newest crashes, oldest first.
+    pub fn entries(&self) -> &[Entry] {
+        &self.recent
+    }
+
+    /// How many crashes there were in all.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How many of the held crashes were noticed within `window` of the newest one, itself included.
+    pub fn crashes_within(&self, window: Duration) -> usize {
+        let Some(newest) = self.recent.last() else { return 0 };
+        let window = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
+        let since = newest.crash.noticed_ns.saturating_sub(window);
+        self.recent.iter().filter(|entry| entry.crash.noticed_ns >= since).count()
+    }
+
+    /// How many of the held crashes happened in operation `operation`.
+    pub fn crashes_in_operation(&self, operation: u64) -> usize {
+        self.recent.iter().filter(|entry| entry.crash.operation == operation).count()
+    }
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The most restarts within a time; one more and the engine gives up, whatever the policy says
+/// (Erlang's "maximum restart intensity").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Intensity {
+    /// The most restarts within [`within`](Self::within); at most [`History::CAPACITY`] − 1 can be counted.
+    pub restarts: usize,
+    /// The window, counted back from the newest crash.
+    pub within: Duration,
+}
+
+impl Intensity {
+    /// No limit: for tests and experiments that bound their crashes themselves.
+    pub const UNLIMITED: Self = Self { restarts: usize::MAX, within: Duration::ZERO };
+
+    /// Whether the newest crash in `history` is one too many.
+    pub fn exceeded(&self, history: &History) -> bool {
+        history.crashes_within(self.within) > self.restarts
+    }
+}
+
+impl Default for Intensity {
+    /// 20 restarts in 5 seconds.
+    fn default() -> Self {
+        Self { restarts: 20, within: Duration::from_secs(5) }
+    }
+}
