@@ -26,7 +26,7 @@ fn main() -> crashbed::Result<()> {
                     if n == 700 && tx.crash().is_none() {
                         println!("writing to address 8 …");
                         // SAFETY: nothing is mapped at address 8: the instruction changes no memory, it faults.
-                        unsafe { std::arch::asm!("mov qword ptr [{}], 1", in(reg) 8) };
+                        unsafe { std::arch::asm!("mov qword ptr [{}], 1", in(reg) 8u64) };
                     }
                     squares.of.insert(n, n * n);
                     tx.done();

@@ -13,9 +13,9 @@
 use crate::arena::Arena;
 use crate::here::{self, Kind, Source};
 use crate::region::{STATE_ARENA, StateHead};
+use crate::sys::process;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
 
 /// The global allocator of every program that uses the engine.
 ///
@@ -65,17 +65,8 @@ unsafe impl GlobalAlloc for Heap {
             return unsafe { System.alloc(layout) };
         }
         match arena(source).and_then(|arena| arena.allocate(layout)) {
-            Some(block) => {
-                here::set_exhausted(false);
-                block.as_ptr()
-            }
-            None => {
-                here::set_exhausted(true);
-                if let Some(mailbox) = here::mailbox() {
-                    mailbox.exhausted_bytes.store(layout.size() as u64, Ordering::Relaxed);
-                }
-                std::ptr::null_mut()
-            }
+            Some(block) => block.as_ptr(),
+            None => exhausted(source, layout.size()),
         }
     }
 
@@ -119,6 +110,26 @@ unsafe impl GlobalAlloc for Heap {
         }
         moved
     }
+}
+
+/// Ends the transaction as failed: there is no room.
+///
+/// A null pointer would be answered by an abort with a message on the terminal (and, with `RUST_BACKTRACE`, by a
+/// backtrace that allocates in turn), so that no allocation could fail as the outcome that it is.
+fn exhausted(source: Source, bytes: usize) -> ! {
+    let (what, span, by) = match source {
+        Source::Scratch => ("scratch", here::scratch(), "Declaration::scratch"),
+        _ => ("the region", here::state(), "its daemon"),
+    };
+    let free = arena(source).map_or(0, |arena| (span.len as u64).saturating_sub(arena.live_bytes()));
+    if let Some(mailbox) = here::mailbox() {
+        mailbox.fail_exhausted(&format_args!(
+            "no room for {bytes} bytes in {what}: {free} of {} bytes are free, in pieces that are too small; declare \
+             more by {by}",
+            span.len
+        ));
+    }
+    process::exit_now(0)
 }
 
 /// Bytes of the region in use, in the state that this process sees.

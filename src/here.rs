@@ -41,7 +41,6 @@ static EVENT: AtomicI32 = AtomicI32::new(-1);
 thread_local! {
     // Const and without a destructor: reading them never allocates and never fails.
     static SOURCE: Cell<Source> = const { Cell::new(Source::Private) };
-    static EXHAUSTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Makes this process a `kind` that works on `state` and `scratch`, speaks through `mailbox`, and raises `event`.
@@ -91,13 +90,4 @@ pub(crate) fn source() -> Source {
 /// Sets where this thread allocates from and answers where it did before.
 pub(crate) fn set_source(source: Source) -> Source {
     SOURCE.replace(source)
-}
-
-/// Whether this thread's newest allocation from the region or scratch found no room.
-pub(crate) fn exhausted() -> bool {
-    EXHAUSTED.get()
-}
-
-pub(crate) fn set_exhausted(exhausted: bool) {
-    EXHAUSTED.set(exhausted);
 }

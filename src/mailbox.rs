@@ -44,7 +44,6 @@ pub(crate) struct Mailbox {
 
     pub(crate) end: AtomicU32,
     pub(crate) answered: AtomicU32,
-    pub(crate) exhausted_bytes: AtomicU64,
     failure_kind: AtomicU32,
     failure_type: Letter,
     failure_message: Letter,
@@ -67,8 +66,6 @@ pub(crate) struct NoticeRecord {
     pub(crate) instruction: AtomicU64,
     pub(crate) stack: AtomicU64,
     pub(crate) when_ns: AtomicU64,
-    /// Whether an allocation that found no room was the last thing the thread did before it aborted.
-    pub(crate) exhausted: AtomicU32,
 }
 
 /// [`NoticeRecord::stage`]: the handler runs.
@@ -136,16 +133,8 @@ impl Mailbox {
             word.store(0, Ordering::Relaxed);
         }
         notice.claimed.store(0, Ordering::Relaxed);
-        notice.exhausted.store(0, Ordering::Relaxed);
         self.child.store(0, Ordering::Relaxed);
-        for word in [
-            &self.operation,
-            &self.started_ns,
-            &self.first_operation_ns,
-            &self.redone_ns,
-            &self.exhausted_bytes,
-            &self.minor_faults,
-        ] {
+        for word in [&self.operation, &self.started_ns, &self.first_operation_ns, &self.redone_ns, &self.minor_faults] {
             word.store(0, Ordering::Relaxed);
         }
         self.redo_target.store(redo_target, Ordering::Relaxed);
@@ -173,6 +162,17 @@ impl Mailbox {
         // SAFETY: as above.
         unsafe { self.failure_place.write(Text::new(failure.place())) };
         self.failure_kind.store(failure.kind() as u32, Ordering::Relaxed);
+        self.end.store(End::Failed as u32, Ordering::Release);
+    }
+
+    /// As [`fail`](Self::fail), for an allocation without room: allocates nothing. Where two threads come here at once,
+    /// the words may mix; the kind does not.
+    pub(crate) fn fail_exhausted(&self, what: &dyn std::fmt::Display) {
+        // SAFETY: the parent reads after it saw `end` and the process is gone.
+        unsafe { self.failure_message.write(Text::display(what)) };
+        // SAFETY: as above.
+        unsafe { self.failure_place.write(Text::EMPTY) };
+        self.failure_kind.store(FailureKind::Exhausted as u32, Ordering::Relaxed);
         self.end.store(End::Failed as u32, Ordering::Release);
     }
 

@@ -69,7 +69,6 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     let register = |which: i32| registers[which as usize].cast_unsigned();
     record.instruction.store(register(libc::REG_RIP), Ordering::Relaxed);
     record.stack.store(register(libc::REG_RSP), Ordering::Relaxed);
-    record.exhausted.store(u32::from(signal == libc::SIGABRT && here::exhausted()), Ordering::Relaxed);
     // SAFETY: this thread has claimed the record, and the parent reads the letter only when the process is gone.
     unsafe { mailbox.panic.write(crate::panics::present()) };
     record.stage.store(NOTICE_COMPLETE, Ordering::Release);

@@ -170,7 +170,7 @@ impl Parts {
         Self {
             state: next(declaration.bytes),
             backing: next(declaration.mechanism.backing_len(declaration.bytes)),
-            stage: next(declaration.mechanism.stage_len()),
+            stage: next(declaration.mechanism.stage_len().max(PAGE)),
             mailbox: next(size_of::<Mailbox>()),
             daemon_mailbox: next(size_of::<Mailbox>()),
             ledger: next(size_of::<Ledger>()),

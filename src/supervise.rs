@@ -9,7 +9,7 @@
 use crate::crash::Crash;
 use crate::daemon::Core;
 use crate::error::{Error, Result};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::link;
 use crate::mailbox::{ANSWER_DONE, ANSWER_REFUSED, End, Request};
 use crate::mechanism::Taken;
@@ -191,8 +191,7 @@ fn attempts(
     }
 }
 
-/// The ends that a process tells itself, and that are no crashes: believed with exit status 0 (or, for an allocation
-/// without room, with the abort that follows it).
+/// The ends that a process tells itself, and that are no crashes: believed with exit status 0.
 fn told_end(region: &Region, ending: &Ending, crash: Option<Crash>) -> Option<Ended> {
     let mailbox = region.mailbox();
     match ending {
@@ -201,16 +200,6 @@ fn told_end(region: &Region, ending: &Ending, crash: Option<Crash>) -> Option<En
             End::GaveUp => crash.map(|crash| Ended::GaveUp(Box::new(crash))),
             End::None => None,
         },
-        Ending::Status(event::Status::Killed(libc::SIGABRT))
-            if notice::is_complete(mailbox) && mailbox.notice.exhausted.load(Ordering::Relaxed) == 1 =>
-        {
-            let bytes = mailbox.exhausted_bytes.load(Ordering::Relaxed);
-            let (region_bytes, scratch_bytes) = (region.parts.state.len, region.parts.scratch.len);
-            let what = format_args!(
-                "no room for {bytes} bytes more (the region has {region_bytes} bytes, scratch {scratch_bytes}): declare more"
-            );
-            Some(Ended::Failed(Failure::engine(FailureKind::Exhausted, &what)))
-        }
         _ => None,
     }
 }

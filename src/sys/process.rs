@@ -116,9 +116,10 @@ pub(crate) fn grow_c_heap(bytes: usize) {
         // SAFETY: glibc's documented parameters; no pointer is passed.
         unsafe { libc::mallopt(parameter, value) };
     }
-    // Larger than what is free at the top now, so that the heap grows by it and the padding.
+    // Larger than what is free at the top now, so that the heap grows by it and the padding. The black box keeps the
+    // compiler from leaving out the pair of calls.
     // SAFETY: an ordinary allocation, released at once; the trim threshold keeps the growth.
-    let grown = unsafe { libc::malloc(1 << 20) };
+    let grown = std::hint::black_box(unsafe { libc::malloc(1 << 20) });
     // SAFETY: the block comes from the line above (null is allowed).
     unsafe { libc::free(grown) };
     // SAFETY: as above: from here on a growth takes what it needs and no more.
