@@ -1,0 +1,152 @@
+//! What became of the state: a heat map of verdicts, a row a fault and a column a mechanism and policy.
+
+use super::legend::{Symbol, ink_on};
+use super::sheet::{Align, Sheet};
+use super::style::{
+    AXIS, BLUE, GREEN, GREY, LABEL, MARGIN, ORANGE, PANEL_TITLE, PURPLE, SKY_BLUE, SMALL, TextStyle, VERMILLION,
+    YELLOW, fit, text_width, tint,
+};
+use crate::record::{Trial, Verdict};
+use crate::summary::tally;
+use plotters::style::RGBColor;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) const TITLE: &str = "Outcomes";
+pub(super) const READING: &str = "A row is a fault, a column a policy under a mechanism, all workloads together. A cell \
+    is coloured and headed by its most frequent verdict, with the trials that got it and the trials in all; the paler, \
+    the smaller that share. What else there was stands below it. A heavy frame marks silent corruption. A dash is a \
+    combination that was not run.";
+
+/// Verdicts from the worst on, each with its word in a cell and its colour: what a cell names first.
+const VERDICTS: [(Verdict, &str, RGBColor); 10] = [
+    (Verdict::CorruptSilent, "corrupt silent", VERMILLION),
+    (Verdict::CorruptDetected, "corrupt detected", ORANGE),
+    (Verdict::Unknown, "unknown", GREY),
+    (Verdict::Hung, "hung", PURPLE),
+    (Verdict::CrashedAgain, "crashed again", RGBColor(150, 90, 130)),
+    (Verdict::GaveUp, "gave up", YELLOW),
+    (Verdict::Zeroed, "zeroed", SKY_BLUE),
+    (Verdict::OlderCommit, "older commit", BLUE),
+    (Verdict::Exact, "exact", GREEN),
+    (Verdict::Inconclusive, "inconclusive", RGBColor(190, 190, 190)),
+];
+
+const ROW: f64 = 42.0;
+const LEAST_COLUMN: f64 = 152.0;
+const WIDEST_LABEL: f64 = 240.0;
+
+pub(super) fn sheet(trials: &[Trial]) -> Sheet {
+    let columns: BTreeSet<(&str, &str)> =
+        trials.iter().map(|trial| (trial.levels.mechanism.as_str(), trial.levels.policy.as_str())).collect();
+    let mut cells: BTreeMap<&str, BTreeMap<(&str, &str), Vec<Verdict>>> = BTreeMap::new();
+    for trial in trials {
+        let row = cells.entry(&trial.levels.fault).or_default();
+        row.entry((&trial.levels.mechanism, &trial.levels.policy)).or_default().push(trial.verdict);
+    }
+    let label = cells.keys().map(|fault| text_width(fault, LABEL)).fold(60.0, f64::max).min(WIDEST_LABEL);
+    let left = MARGIN + label + 12.0;
+    let width = ((1200.0 - MARGIN - left) / columns.len().max(1) as f64).max(LEAST_COLUMN);
+    // At least 1200, and a few thousand at most.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let mut sheet = Sheet::new((left + width * columns.len().max(1) as f64 + MARGIN).ceil().max(1200.0) as u32);
+    let mut y =
+        sheet.heading(TITLE, &["Verdict of the oracle by fault, mechanism and policy; a cell is all of its trials"]);
+    if cells.is_empty() {
+        let bottom = sheet.no_data(y, &super::why_empty(trials, "was judged"));
+        return sheet.ending_at(bottom);
+    }
+
+    let seen: BTreeSet<Verdict> = trials.iter().map(|trial| trial.verdict).collect();
+    let mut entries: Vec<(Symbol, String)> = VERDICTS
+        .iter()
+        .rev()
+        .filter(|(verdict, ..)| seen.contains(verdict))
+        .map(|(_, word, colour)| (Symbol::Box(fill(*colour, 1.0), String::new()), (*word).to_owned()))
+        .collect();
+    if seen.contains(&Verdict::CorruptSilent) {
+        entries.push((Symbol::Framed(VERMILLION), "any silent corruption".to_owned()));
+    }
+    y = sheet.legend(y, &entries);
+    y = column_heads(&mut sheet, y, left, width, &columns);
+    for (fault, row) in &cells {
+        sheet.text(left - 12.0, y + ROW / 2.0 + 5.0, Align::Right, LABEL, fit(fault, LABEL, label));
+        for (index, column) in columns.iter().enumerate() {
+            let verdicts = row.get(column).map_or(&[][..], Vec::as_slice);
+            draw_cell(&mut sheet, (left + width * index as f64, y), width, verdicts);
+        }
+        y += ROW;
+    }
+    sheet.ending_at(y)
+}
+
+/// The mechanism over its policies.
+fn column_heads(sheet: &mut Sheet, top: f64, left: f64, width: f64, columns: &BTreeSet<(&str, &str)>) -> f64 {
+    let mut before = None;
+    for (index, (mechanism, policy)) in columns.iter().enumerate() {
+        let x = left + width * index as f64;
+        if before != Some(mechanism) {
+            let policies = columns.iter().filter(|column| column.0 == *mechanism).count() as f64;
+            let room = width * policies - 8.0;
+            sheet.text(x + 2.0, top + 16.0, Align::Left, PANEL_TITLE, fit(mechanism, PANEL_TITLE, room));
+            sheet.line(vec![(x + 2.0, top + 24.0), (x + 2.0 + room, top + 24.0)], 1, AXIS);
+            before = Some(mechanism);
+        }
+        let name = fit(policy, LABEL, width - 8.0);
+        sheet.text(x + width / 2.0, top + 42.0, Align::Centre, LABEL, name);
+    }
+    top + 52.0
+}
+
+fn draw_cell(sheet: &mut Sheet, (x, y): (f64, f64), width: f64, verdicts: &[Verdict]) {
+    let (inner, middle) = (width - 4.0, x + width / 2.0);
+    let counts = tally(verdicts.iter().copied());
+    // The most frequent one; of equally frequent ones the worst.
+    let ranked = VERDICTS.iter().filter_map(|kind| Some((kind, *counts.get(&kind.0)?)));
+    let Some(((dominant, word, colour), most)) = ranked.rev().max_by_key(|(_, n)| *n) else {
+        sheet.text(middle, y + ROW / 2.0 + 5.0, Align::Centre, SMALL, "–");
+        return;
+    };
+    let colour = fill(*colour, most as f64 / verdicts.len() as f64);
+    sheet.rect(x + 2.0, y + 2.0, inner, ROW - 4.0, colour);
+    if counts.contains_key(&Verdict::CorruptSilent) {
+        sheet.frame(x + 2.0, y + 2.0, inner, ROW - 4.0, 3, VERMILLION);
+    }
+    let others = others(&counts, *dominant, inner - 12.0);
+    let base = if others.is_some() { y + 18.0 } else { y + ROW / 2.0 + 5.0 };
+    let head = TextStyle { colour: ink_on(colour), ..LABEL };
+    let text = format!("{word} {most}/{}", verdicts.len());
+    sheet.text(middle, base, Align::Centre, head, fit(&text, head, inner - 10.0));
+    if let Some(others) = others {
+        let small = TextStyle { colour: ink_on(colour), ..SMALL };
+        sheet.text(middle, y + 34.0, Align::Centre, small, others);
+    }
+}
+
+/// What a cell holds beside its dominant verdict, the worst first, as far as there is room.
+fn others(counts: &BTreeMap<Verdict, u64>, dominant: Verdict, room: f64) -> Option<String> {
+    let rest: Vec<(&str, u64)> = VERDICTS
+        .iter()
+        .filter(|(verdict, ..)| *verdict != dominant)
+        .filter_map(|(verdict, word, _)| Some((*word, *counts.get(verdict)?)))
+        .collect();
+    if rest.is_empty() {
+        return None;
+    }
+    for named in (1..=rest.len()).rev() {
+        let mut words: Vec<String> = rest[..named].iter().map(|(word, n)| format!("{n} {word}")).collect();
+        let left: u64 = rest[named..].iter().map(|(_, n)| n).sum();
+        if left > 0 {
+            words.push(format!("{left} other"));
+        }
+        let text = words.join(", ");
+        if named == 1 || text_width(&text, SMALL) <= room {
+            return Some(fit(&text, SMALL, room));
+        }
+    }
+    None
+}
+
+/// A cell's colour: pale enough for black text, paler for a smaller share.
+fn fill(colour: RGBColor, share: f64) -> RGBColor {
+    tint(colour, 0.15 + 0.45 * share)
+}
