@@ -26,11 +26,11 @@ enum Scale {
 type Tick = (f64, bool);
 
 impl Axis {
-    /// A logarithmic axis over whole decades that hold `values`, all above 0; `None` where there are none.
+    /// A logarithmic axis over `values`, widened to the next 1, 2 or 5; `None` where there are none.
     pub(super) fn logarithmic(values: impl Iterator<Item = u64>, left: f64, width: f64) -> Option<Self> {
         let (low, high) = bounds(values.map(|value| value.max(1) as f64))?;
-        let (low, high) = (10_f64.powf(low.log10().floor()), 10_f64.powf(high.log10().ceil()));
-        let high = if high <= low { low * 10.0 } else { high };
+        let (low, high) = (round_down(low), round_up(high));
+        let high = if high <= low { round_up(low * 2.0) } else { high };
         Some(Self { scale: Scale::Logarithmic, low, high, left, width })
     }
 
@@ -60,15 +60,7 @@ impl Axis {
         self.left + self.width * (self.place(value) - low) / (high - low)
     }
 
-    /// The same axis, `pixels` further to the right.
-    pub(super) fn moved_by(&self, pixels: f64) -> Self {
-        Self { left: self.left + pixels, ..*self }
-    }
-
-    pub(super) fn width(&self) -> f64 {
-        self.width
-    }
-
+    /// The pixel of its right end.
     pub(super) fn right(&self) -> f64 {
         self.left + self.width
     }
@@ -76,27 +68,27 @@ impl Axis {
     fn ticks(&self) -> Vec<Tick> {
         match self.scale {
             Scale::Linear => {
-                let step = round_step(self.high / 5.0);
+                let step = round_up(self.high / 5.0);
                 (0_u32..)
                     .map(|i| f64::from(i) * step)
-                    .take_while(|v| *v <= self.high * 1.000_001)
+                    .take_while(|v| *v <= self.high / ALMOST)
                     .map(|v| (v, true))
                     .collect()
             }
             _ => {
-                let decades = if self.low > 0.0 { (self.high / self.low).log10().round() } else { self.high.log10() };
-                let mut ticks = Vec::new();
-                if self.low == 0.0 {
-                    ticks.push((0.0, true));
-                }
-                let mut decade = self.low.max(1.0);
-                while decade <= self.high * 1.000_001 {
-                    for digit in 1..10 {
-                        let value = decade * f64::from(digit);
-                        if value <= self.high * 1.000_001 {
-                            ticks.push((value, digit == 1 || decades <= 3.0 && matches!(digit, 2 | 5)));
-                        }
-                    }
+                let low = self.low.max(1.0);
+                let decades = (self.high / low).log10();
+                let labelled = |digit| match digit {
+                    1 => true,
+                    2 | 5 => decades <= 3.0,
+                    3 => decades <= 1.0,
+                    _ => false,
+                };
+                let mut ticks = if self.low < low { vec![(self.low, true)] } else { Vec::new() };
+                let mut decade = 10_f64.powf(low.log10().floor());
+                while decade <= self.high / ALMOST {
+                    let of_decade = (1..10_u8).map(|digit| (decade * f64::from(digit), labelled(digit)));
+                    ticks.extend(of_decade.filter(|tick| tick.0 >= low * ALMOST && tick.0 <= self.high / ALMOST));
                     decade *= 10.0;
                 }
                 ticks
@@ -115,7 +107,7 @@ impl Axis {
                 continue;
             }
             sheet.line(vec![(x, bottom), (x, bottom + 5.0)], 1, AXIS);
-            let text = label(value);
+            let text = if value == 0.0 { "0".to_owned() } else { label(value) };
             let half = text_width(&text, LABEL) / 2.0;
             if x - half >= free_from {
                 sheet.text(x, bottom + 19.0, Align::Centre, LABEL, text);
@@ -135,12 +127,24 @@ fn bounds(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// The least of 1, 2, 5 × 10ⁿ that is at least `least`.
-fn round_step(least: f64) -> f64 {
-    let decade = 10_f64.powf(least.log10().floor());
-    let step = [1.0, 2.0, 5.0].into_iter().find(|step| step * decade >= least * 0.999_999);
-    step.unwrap_or(10.0) * decade
+/// The least of 1, 2, 5 × 10ⁿ that is at least `value`, which is above 0.
+fn round_up(value: f64) -> f64 {
+    let decade = 10_f64.powf(value.log10().floor());
+    [1.0, 2.0, 5.0]
+        .map(|digit| digit * decade)
+        .into_iter()
+        .find(|step| *step >= value * ALMOST)
+        .unwrap_or(10.0 * decade)
 }
+
+/// The greatest of 1, 2, 5 × 10ⁿ that is at most `value`, which is above 0.
+fn round_down(value: f64) -> f64 {
+    let decade = 10_f64.powf(value.log10().floor());
+    [5.0, 2.0, 1.0].map(|digit| digit * decade).into_iter().find(|step| *step * ALMOST <= value).unwrap_or(decade)
+}
+
+/// Just below 1: what rounding may have taken from a value that should be a whole tick.
+const ALMOST: f64 = 0.999_999;
 
 #[cfg(test)]
 mod tests {

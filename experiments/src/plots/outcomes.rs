@@ -1,10 +1,10 @@
 //! What became of the state: a heat map of verdicts, a row a fault and a column a mechanism and policy.
 
-use super::legend::{Symbol, ink_on};
-use super::sheet::{Align, Sheet};
+use super::legend::Symbol;
+use super::sheet::{Align, Point, Sheet};
 use super::style::{
-    AXIS, BLUE, GREEN, GREY, LABEL, MARGIN, ORANGE, PANEL_TITLE, PURPLE, SKY_BLUE, SMALL, TextStyle, VERMILLION,
-    YELLOW, fit, text_width, tint,
+    AXIS, BLUE, GREEN, GREY, INK, LABEL, MARGIN, ORANGE, PANEL_TITLE, PURPLE, SKY_BLUE, SMALL, TextStyle, VERMILLION,
+    WHITE, YELLOW, fit, text_width, tint,
 };
 use crate::record::{Trial, Verdict};
 use crate::summary::tally;
@@ -22,16 +22,20 @@ const VERDICTS: [(Verdict, &str, RGBColor); 10] = [
     (Verdict::CorruptSilent, "corrupt silent", VERMILLION),
     (Verdict::CorruptDetected, "corrupt detected", ORANGE),
     (Verdict::Unknown, "unknown", GREY),
+    (Verdict::Inconclusive, "inconclusive", RGBColor(190, 190, 190)),
     (Verdict::Hung, "hung", PURPLE),
     (Verdict::CrashedAgain, "crashed again", RGBColor(150, 90, 130)),
     (Verdict::GaveUp, "gave up", YELLOW),
     (Verdict::Zeroed, "zeroed", SKY_BLUE),
     (Verdict::OlderCommit, "older commit", BLUE),
     (Verdict::Exact, "exact", GREEN),
-    (Verdict::Inconclusive, "inconclusive", RGBColor(190, 190, 190)),
 ];
 
-const ROW: f64 = 42.0;
+/// A row's height where every trial of a cell has the same verdict, and what each further verdict adds.
+const ROW: f64 = 34.0;
+const LINE: f64 = 15.0;
+/// Verdicts that a cell names beside its dominant one, the worst first; the rest is counted together.
+const NAMED: usize = 3;
 const LEAST_COLUMN: f64 = 152.0;
 const WIDEST_LABEL: f64 = 240.0;
 
@@ -69,12 +73,15 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     y = sheet.legend(y, &entries);
     y = column_heads(&mut sheet, y, left, width, &columns);
     for (fault, row) in &cells {
-        sheet.text(left - 12.0, y + ROW / 2.0 + 5.0, Align::Right, LABEL, fit(fault, LABEL, label));
-        for (index, column) in columns.iter().enumerate() {
-            let verdicts = row.get(column).map_or(&[][..], Vec::as_slice);
-            draw_cell(&mut sheet, (left + width * index as f64, y), width, verdicts);
+        let contents: Vec<Content> =
+            columns.iter().map(|column| Content::of(row.get(column).map_or(&[], Vec::as_slice))).collect();
+        let lines = contents.iter().map(|content| content.others.len()).max().unwrap_or(0);
+        let height = ROW + LINE * lines as f64;
+        sheet.text(left - 12.0, y + height / 2.0 + 5.0, Align::Right, LABEL, fit(fault, LABEL, label));
+        for (index, content) in contents.iter().enumerate() {
+            draw_cell(&mut sheet, (left + width * index as f64, y), (width, height), content);
         }
-        y += ROW;
+        y += height;
     }
     sheet.ending_at(y)
 }
@@ -97,53 +104,53 @@ fn column_heads(sheet: &mut Sheet, top: f64, left: f64, width: f64, columns: &BT
     top + 52.0
 }
 
-fn draw_cell(sheet: &mut Sheet, (x, y): (f64, f64), width: f64, verdicts: &[Verdict]) {
-    let (inner, middle) = (width - 4.0, x + width / 2.0);
-    let counts = tally(verdicts.iter().copied());
-    // The most frequent one; of equally frequent ones the worst.
-    let ranked = VERDICTS.iter().filter_map(|kind| Some((kind, *counts.get(&kind.0)?)));
-    let Some(((dominant, word, colour), most)) = ranked.rev().max_by_key(|(_, n)| *n) else {
-        sheet.text(middle, y + ROW / 2.0 + 5.0, Align::Centre, SMALL, "–");
-        return;
-    };
-    let colour = fill(*colour, most as f64 / verdicts.len() as f64);
-    sheet.rect(x + 2.0, y + 2.0, inner, ROW - 4.0, colour);
-    if counts.contains_key(&Verdict::CorruptSilent) {
-        sheet.frame(x + 2.0, y + 2.0, inner, ROW - 4.0, 3, VERMILLION);
-    }
-    let others = others(&counts, *dominant, inner - 12.0);
-    let base = if others.is_some() { y + 18.0 } else { y + ROW / 2.0 + 5.0 };
-    let head = TextStyle { colour: ink_on(colour), ..LABEL };
-    let text = format!("{word} {most}/{}", verdicts.len());
-    sheet.text(middle, base, Align::Centre, head, fit(&text, head, inner - 10.0));
-    if let Some(others) = others {
-        let small = TextStyle { colour: ink_on(colour), ..SMALL };
-        sheet.text(middle, y + 34.0, Align::Centre, small, others);
+/// What a cell shows.
+struct Content {
+    /// The dominant verdict, in words and colour, or why there is none.
+    head: String,
+    fill: RGBColor,
+    /// The other verdicts, a line each.
+    others: Vec<String>,
+    silent: bool,
+}
+
+impl Content {
+    fn of(verdicts: &[Verdict]) -> Self {
+        let counts = tally(verdicts.iter().copied());
+        let found: Vec<_> = VERDICTS.iter().filter_map(|kind| Some((kind, *counts.get(&kind.0)?))).collect();
+        // The most frequent one; of equally frequent ones the worst, which `max_by_key` finds last.
+        let Some(((dominant, word, colour), most)) = found.iter().rev().max_by_key(|(_, n)| *n) else {
+            return Self { head: "–".to_owned(), fill: WHITE, others: Vec::new(), silent: false };
+        };
+        let rest: Vec<(&str, u64)> =
+            found.iter().filter(|(kind, _)| kind.0 != *dominant).map(|((_, word, _), n)| (*word, *n)).collect();
+        let mut others: Vec<String> = rest.iter().take(NAMED).map(|(word, n)| format!("{n} {word}")).collect();
+        if rest.len() > NAMED {
+            let unnamed: u64 = rest[NAMED..].iter().map(|(_, n)| n).sum();
+            others.push(format!("{unnamed} other"));
+        }
+        Self {
+            head: format!("{word} {most}/{}", verdicts.len()),
+            fill: fill(*colour, *most as f64 / verdicts.len() as f64),
+            others,
+            silent: counts.contains_key(&Verdict::CorruptSilent),
+        }
     }
 }
 
-/// What a cell holds beside its dominant verdict, the worst first, as far as there is room.
-fn others(counts: &BTreeMap<Verdict, u64>, dominant: Verdict, room: f64) -> Option<String> {
-    let rest: Vec<(&str, u64)> = VERDICTS
-        .iter()
-        .filter(|(verdict, ..)| *verdict != dominant)
-        .filter_map(|(verdict, word, _)| Some((*word, *counts.get(verdict)?)))
-        .collect();
-    if rest.is_empty() {
-        return None;
+fn draw_cell(sheet: &mut Sheet, (x, y): Point, (width, height): (f64, f64), content: &Content) {
+    let (inner, middle) = (width - 4.0, x + width / 2.0);
+    sheet.rect(x + 2.0, y + 2.0, inner, height - 4.0, content.fill);
+    if content.silent {
+        sheet.frame(x + 2.0, y + 2.0, inner, height - 4.0, 3, VERMILLION);
     }
-    for named in (1..=rest.len()).rev() {
-        let mut words: Vec<String> = rest[..named].iter().map(|(word, n)| format!("{n} {word}")).collect();
-        let left: u64 = rest[named..].iter().map(|(_, n)| n).sum();
-        if left > 0 {
-            words.push(format!("{left} other"));
-        }
-        let text = words.join(", ");
-        if named == 1 || text_width(&text, SMALL) <= room {
-            return Some(fit(&text, SMALL, room));
-        }
+    let mut base = y + height / 2.0 + 5.0 - LINE * content.others.len() as f64 / 2.0;
+    sheet.text(middle, base, Align::Centre, LABEL, fit(&content.head, LABEL, inner - 10.0));
+    let small = TextStyle { colour: INK, ..SMALL };
+    for other in &content.others {
+        base += LINE;
+        sheet.text(middle, base, Align::Centre, small, fit(other, small, inner - 10.0));
     }
-    None
 }
 
 /// A cell's colour: pale enough for black text, paler for a smaller share.

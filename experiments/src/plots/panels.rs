@@ -1,6 +1,7 @@
-//! How trials are divided into panels, and the order of rows.
+//! How trials are divided into panels.
 
-use crate::record::{Floor, Levels};
+use crate::record::{Floor, Levels, Trial};
+use crate::summary::notice_class;
 use crate::units::bytes;
 
 /// What one panel holds: the levels that change a latency by more than any policy could.
@@ -19,9 +20,30 @@ impl<'a> Panel<'a> {
     pub(super) fn name(&self) -> String {
         format!("{} · {} · {}", self.mechanism, self.workload, bytes(self.region_bytes))
     }
+}
 
-    /// Whether a floor is of this panel's path.
+/// A panel of latencies. Those that only the heartbeat's deadline revealed stand apart, after the others, as the
+/// deadline is so much longer than all else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LatencyPanel<'a> {
+    by_heartbeat: bool,
+    panel: Panel<'a>,
+}
+
+impl<'a> LatencyPanel<'a> {
+    pub(super) fn of(trial: &'a Trial) -> Self {
+        Self { by_heartbeat: notice_class(trial) == Some("heartbeat"), panel: Panel::of(&trial.levels) }
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("{}, {}", self.panel.name(), if self.by_heartbeat { "by heartbeat" } else { "by crash" })
+    }
+
+    /// Whether a floor is of this panel's path. Of those by a crash it is the one by signal, the faster.
     pub(super) fn holds_floor(&self, floor: &Floor) -> bool {
-        floor.mechanism == self.mechanism && floor.workload == self.workload && floor.region_bytes == self.region_bytes
+        floor.notice == (if self.by_heartbeat { "heartbeat" } else { "signal" })
+            && floor.mechanism == self.panel.mechanism
+            && floor.workload == self.panel.workload
+            && floor.region_bytes == self.panel.region_bytes
     }
 }

@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::legend::{Symbol, ink_on};
-use super::panels::Panel;
+use super::panels::LatencyPanel;
 use super::sheet::{Align, Sheet};
 use super::style::{
     BLACK, BLUE, GREEN, LABEL, MARGIN, Marker, ORANGE, PANEL_TITLE, PURPLE, SKY_BLUE, TextStyle, WHITE, YELLOW, fit,
@@ -10,7 +10,6 @@ use super::style::{
 };
 use crate::record::{Phases, Trial};
 use crate::statistics::median;
-use crate::summary::notice_class;
 use crate::units::duration;
 use plotters::style::RGBColor;
 use std::collections::BTreeMap;
@@ -18,8 +17,8 @@ use std::collections::BTreeMap;
 pub(super) const TITLE: &str = "Phases of a recovery";
 pub(super) const READING: &str = "Each bar is a policy's recovery, cut into its phases in the order of the legend, \
     each as long as its median. The diamond is the median of the whole recovery, whose figure stands at the right; it \
-    differs from the bar's end where the phases vary together. Crashes that only the heartbeat's deadline revealed \
-    have panels of their own. Every panel has its own time scale.";
+    differs from the bar's end where the phases do not vary together. Crashes that only the heartbeat's deadline \
+    revealed have panels of their own. Every panel has its own time scale.";
 
 /// A colour a phase, in the order of [`Phases::parts`].
 const COLOURS: [RGBColor; 6] = [SKY_BLUE, ORANGE, YELLOW, BLUE, GREEN, PURPLE];
@@ -37,10 +36,9 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
         TITLE,
         &["Median of each phase, all faults that gave notice in the same way; each panel has its own time scale"],
     );
-    let mut panels: BTreeMap<(bool, Panel<'_>), BTreeMap<&str, Row<'_>>> = BTreeMap::new();
+    let mut panels: BTreeMap<LatencyPanel<'_>, BTreeMap<&str, Row<'_>>> = BTreeMap::new();
     for trial in trials.iter().filter(|trial| trial.phases.recovery_ns.is_some()) {
-        let by_heartbeat = notice_class(trial) == Some("heartbeat");
-        let rows = panels.entry((by_heartbeat, Panel::of(&trial.levels))).or_default();
+        let rows = panels.entry(LatencyPanel::of(trial)).or_default();
         rows.entry(&trial.levels.policy).or_default().push(&trial.phases);
     }
     if panels.is_empty() {
@@ -61,10 +59,9 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     let policies = panels.values().flat_map(BTreeMap::keys);
     let left = MARGIN + policies.map(|policy| text_width(policy, LABEL)).fold(60.0, f64::max).min(320.0) + 12.0;
     let width = f64::from(sheet.width) - MARGIN - RIGHT - left;
-    for ((by_heartbeat, panel), rows) in panels {
-        let notice = if by_heartbeat { "noticed by the heartbeat's deadline" } else { "noticed as a crash" };
-        let title = format!("{}: {notice}", panel.name());
-        sheet.text(MARGIN, y + 18.0, Align::Left, PANEL_TITLE, fit(&title, PANEL_TITLE, width + left));
+    for (panel, rows) in panels {
+        let title = fit(&panel.name(), PANEL_TITLE, width + left);
+        sheet.text(MARGIN, y + 18.0, Align::Left, PANEL_TITLE, title);
         y = draw_panel(&mut sheet, y + 28.0, (left, width), &rows) + 12.0;
     }
     sheet.ending_at(y)

@@ -2,19 +2,20 @@
 
 use super::axis::Axis;
 use super::legend::{RULE, Symbol};
-use super::panels::Panel;
+use super::panels::LatencyPanel;
 use super::sheet::{Align, Point, Sheet};
 use super::style::{AXIS, BLACK, GRID, LABEL, MARGIN, PANEL_TITLE, fit, look};
 use crate::record::{Summary, Trial};
 use crate::statistics::ecdf;
-use crate::units::{count, duration};
+use crate::units::duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const TITLE: &str = "Recovery latency";
 pub(super) const READING: &str = "Each line climbs from 0 to 100 % of a policy's recoveries: at a time on the axis \
     below, its height is the share of recoveries that took at most so long, from the faulting instruction to the \
-    successor's first completed operation. Further left is faster. A step far to the right is the heartbeat's \
-    deadline, which a hang has to wait for. The dotted rule is the floor: the bare system calls in the same run.";
+    successor's first completed operation. Further left is faster. The markers stand at 25, 50 and 75 %. Crashes that \
+    only the heartbeat's deadline revealed have panels of their own, and every panel has its own time axis. The \
+    dotted rule is the floor: the bare system calls of the same path in the same run.";
 
 const PANEL_HEIGHT: f64 = 250.0;
 const COLUMNS: usize = 2;
@@ -24,54 +25,53 @@ pub(super) fn sheet(summary: &Summary, trials: &[Trial]) -> Sheet {
     let mut sheet = Sheet::new(1200);
     let mut y =
         sheet.heading(TITLE, &["ECDF by policy, all faults: from the fault to the successor's first operation"]);
-    let recoveries: Vec<(&Trial, u64)> =
-        trials.iter().filter_map(|trial| Some((trial, trial.phases.recovery_ns?))).collect();
-    let floors = || summary.floors.iter().filter(|floor| floor.notice == "signal");
-    let panel_width = (f64::from(sheet.width) - 2.0 * MARGIN) / COLUMNS as f64;
-    let all_ns = recoveries.iter().map(|recovery| recovery.1).chain(floors().map(|floor| floor.recovery_ns.min));
-    let (false, Some(axis)) =
-        (recoveries.is_empty(), Axis::logarithmic(all_ns, MARGIN + LEFT, panel_width - LEFT - 30.0))
-    else {
+    let recoveries = || trials.iter().filter_map(|trial| Some((trial, trial.phases.recovery_ns?)));
+    if recoveries().next().is_none() {
         let bottom = sheet.no_data(y, &super::why_empty(trials, "recovered"));
         return sheet.ending_at(bottom);
-    };
+    }
 
-    let policies: BTreeSet<&str> = recoveries.iter().map(|(trial, _)| trial.levels.policy.as_str()).collect();
+    let policies: BTreeSet<&str> = recoveries().map(|(trial, _)| trial.levels.policy.as_str()).collect();
     let mut entries: Vec<(Symbol, String)> =
         policies.iter().enumerate().map(|(i, policy)| (Symbol::Line(look(i)), (*policy).to_owned())).collect();
-    if floors().next().is_some() {
-        entries.push((Symbol::Rule, "floor by signal (p50)".to_owned()));
+    if !summary.floors.is_empty() {
+        entries.push((Symbol::Rule, "floor of the same notice (of crashes: by signal), p50".to_owned()));
     }
     y = sheet.legend(y, &entries);
 
-    let mut panels: BTreeMap<Panel<'_>, BTreeMap<&str, Vec<u64>>> = BTreeMap::new();
-    for (trial, ns) in recoveries {
-        let lines = panels.entry(Panel::of(&trial.levels)).or_default();
+    let mut panels: BTreeMap<LatencyPanel<'_>, BTreeMap<&str, Vec<u64>>> = BTreeMap::new();
+    for (trial, ns) in recoveries() {
+        let lines = panels.entry(LatencyPanel::of(trial)).or_default();
         lines.entry(&trial.levels.policy).or_default().push(ns);
     }
+    let panel_width = (f64::from(sheet.width) - 2.0 * MARGIN) / COLUMNS as f64;
     let mut row_bottom = y;
     for (index, (panel, lines)) in panels.into_iter().enumerate() {
         let column = index % COLUMNS;
         if column == 0 {
             y = row_bottom;
         }
-        let across = column as f64 * panel_width;
-        let axis = axis.moved_by(across);
-        let left = MARGIN + LEFT + across;
+        let (left, width) = (MARGIN + LEFT + column as f64 * panel_width, panel_width - LEFT - 30.0);
+        let floors: Vec<f64> =
+            summary.floors.iter().filter(|f| panel.holds_floor(f)).map(|f| f.recovery_ns.p50).collect();
+        // The floor in whole nanoseconds is near enough for the axis' ends.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let all_ns = lines.values().flatten().copied().chain(floors.iter().map(|floor| *floor as u64));
+        let Some(axis) = Axis::logarithmic(all_ns, left, width) else { continue };
         let n: usize = lines.values().map(Vec::len).sum();
-        let title = format!("{} ({})", panel.name(), count(n as u64, "recovery", "recoveries"));
-        sheet.text(left, y + 18.0, Align::Left, PANEL_TITLE, fit(&title, PANEL_TITLE, panel_width - LEFT - 30.0));
+        let title = format!("{} (n = {n})", panel.name());
+        sheet.text(left, y + 18.0, Align::Left, PANEL_TITLE, fit(&title, PANEL_TITLE, width + 20.0));
         let (top, bottom) = (y + 30.0, y + 30.0 + PANEL_HEIGHT);
         let height_of = |share: f64| bottom - share * PANEL_HEIGHT;
         for quarter in 0..=4 {
             let at = height_of(f64::from(quarter) / 4.0);
-            sheet.line(vec![(left, at), (left + axis.width(), at)], 1, GRID);
+            sheet.line(vec![(left, at), (left + width, at)], 1, GRID);
             sheet.text(left - 8.0, at + 5.0, Align::Right, LABEL, format!("{} %", quarter * 25));
         }
         row_bottom = axis.draw(&mut sheet, top, bottom, duration, "recovery latency (log scale)") + 12.0;
         sheet.line(vec![(left, top), (left, bottom)], 1, AXIS);
-        for floor in floors().filter(|floor| panel.holds_floor(floor)) {
-            let x = axis.x(floor.recovery_ns.p50);
+        for floor in floors {
+            let x = axis.x(floor);
             sheet.dashed(&[(x, top), (x, bottom)], RULE, 2, BLACK);
         }
         for (policy, samples) in lines {

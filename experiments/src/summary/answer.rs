@@ -26,7 +26,7 @@ pub(super) fn answer(
     }
     sentences.push(crashes(summary, trials));
     sentences.extend(verdicts(trials));
-    sentences.push(silent_corruption(trials, is_memory_fault));
+    sentences.extend(silent_corruption(trials, is_memory_fault));
     sentences.extend(passes(summary));
     sentences.extend(hand_over(summary, trials, is_memory_fault));
     sentences.extend(inconclusive(summary));
@@ -82,9 +82,12 @@ fn in_words(verdict: Verdict) -> &'static str {
 }
 
 /// The claim that the engine makes, with what bounds it: how often checkpoint-resume corrupted silently.
-fn silent_corruption(trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -> String {
-    let resumed = trials.iter().filter(|trial| trial.levels.policy == "checkpoint-resume" && struck(trial));
-    let (memory, stop): (Vec<&Trial>, Vec<&Trial>) = resumed.partition(|trial| is_memory_fault(&trial.levels.fault));
+/// `None` where the run had no trial under it.
+fn silent_corruption(trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -> Option<String> {
+    let resumed = || trials.iter().filter(|trial| trial.levels.policy == "checkpoint-resume");
+    resumed().next()?;
+    let (memory, stop): (Vec<&Trial>, Vec<&Trial>) =
+        resumed().filter(|trial| struck(trial)).partition(|trial| is_memory_fault(&trial.levels.fault));
     let silent = |trials: &[&Trial]| trials.iter().filter(|t| t.verdict == Verdict::CorruptSilent).count() as u64;
     let unknown = stop.iter().filter(|trial| trial.verdict == Verdict::Unknown).count();
     let mut sentence = match wilson(silent(&stop), stop.len() as u64) {
@@ -106,28 +109,32 @@ fn silent_corruption(trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -
             memory.len()
         );
     }
-    sentence + "."
+    Some(sentence + ".")
 }
 
-/// What a pass counted, one sentence a workload and policy whose cells all agree.
+/// What a pass counted, one sentence for the policies of a workload under which every cell counted the same.
 fn passes(summary: &Summary) -> Vec<String> {
     type Pass<'a> = (&'a BTreeMap<String, u64>, &'a [String]);
-    let mut groups: BTreeMap<(&str, &str), BTreeSet<Pass<'_>>> = BTreeMap::new();
+    let mut by_policy: BTreeMap<(&str, &str), BTreeSet<Pass<'_>>> = BTreeMap::new();
     for cell in &summary.cells {
-        let group = groups.entry((&cell.levels.workload, &cell.levels.policy)).or_default();
-        group.insert((&cell.counts, cell.quarantined_files.as_slice()));
+        let passes = by_policy.entry((&cell.levels.workload, &cell.levels.policy)).or_default();
+        passes.insert((&cell.counts, cell.quarantined_files.as_slice()));
     }
-    let mut sentences = Vec::new();
-    for ((workload, policy), passes) in groups {
-        let [(counts, files)] = Vec::from_iter(passes)[..] else { continue };
-        if counts.is_empty() {
-            continue;
+    let mut policies: BTreeMap<(&str, Pass<'_>), Vec<&str>> = BTreeMap::new();
+    for ((workload, policy), passes) in by_policy {
+        if let [pass] = Vec::from_iter(passes)[..] {
+            policies.entry((workload, pass)).or_default().push(policy);
         }
-        let counts: Vec<String> = counts.iter().map(|(name, n)| format!("{name} {n}")).collect();
-        let files = if files.is_empty() { String::new() } else { format!(" ({})", files.join(", ")) };
-        sentences.push(format!("Each pass of {workload} under {policy}: {}{files}.", counts.join(", ")));
     }
-    sentences
+    let counted = policies.into_iter().filter(|((_, (counts, _)), _)| !counts.is_empty());
+    counted
+        .map(|((workload, (counts, files)), policies)| {
+            let counts: Vec<String> = counts.iter().map(|(name, n)| format!("{name} {n}")).collect();
+            let files = if files.is_empty() { String::new() } else { format!(" ({})", files.join(", ")) };
+            let policies = policies.join(", ");
+            format!("In each pass of {workload} under {policies}: {}{files}.", counts.join(", "))
+        })
+        .collect()
 }
 
 /// The cold hand-over under copy on write beside the bare system calls of the same run, one sentence a floor.
