@@ -175,3 +175,6 @@ pub(crate) fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, u64> 
     }
     counts
 }
+
+#[cfg(test)]
+mod tests;

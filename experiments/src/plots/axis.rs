@@ -26,11 +26,16 @@ enum Scale {
 type Tick = (f64, bool);
 
 impl Axis {
-    /// A logarithmic axis over `values`, widened to the next 1, 2 or 5; `None` where there are none.
+    /// A logarithmic axis over `values`, widened to round ends; `None` where there are none.
     pub(super) fn logarithmic(values: impl Iterator<Item = u64>, left: f64, width: f64) -> Option<Self> {
         let (low, high) = bounds(values.map(|value| value.max(1) as f64))?;
-        let (low, high) = (round_down(low), round_up(high));
-        let high = if high <= low { round_up(low * 2.0) } else { high };
+        let (low, high) = if high / low < NARROW {
+            let step = narrow_step(low, high);
+            let low = (low / step).floor() * step;
+            (low, ((high / step).ceil() * step).max(low + step))
+        } else {
+            (round_down(low), round_up(high))
+        };
         Some(Self { scale: Scale::Logarithmic, low, high, left, width })
     }
 
@@ -71,6 +76,15 @@ impl Axis {
                 let step = round_up(self.high / 5.0);
                 (0_u32..)
                     .map(|i| f64::from(i) * step)
+                    .take_while(|v| *v <= self.high / ALMOST)
+                    .map(|v| (v, true))
+                    .collect()
+            }
+            Scale::Logarithmic if self.high / self.low < 1.5 * NARROW => {
+                let step = narrow_step(self.low, self.high);
+                let first = (self.low / step * ALMOST).ceil() * step;
+                (0_u32..)
+                    .map(|i| first + f64::from(i) * step)
                     .take_while(|v| *v <= self.high / ALMOST)
                     .map(|v| (v, true))
                     .collect()
@@ -127,6 +141,14 @@ fn bounds(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
+/// The ratio of its ends below which a logarithmic axis has equally spaced ticks.
+const NARROW: f64 = 2.0;
+
+/// The step between such ticks: some five steps, and no less than labels of three digits can tell apart.
+fn narrow_step(low: f64, high: f64) -> f64 {
+    round_up(((high - low) / 5.0).max(high / 100.0))
+}
+
 /// The least of 1, 2, 5 × 10ⁿ that is at least `value`, which is above 0.
 fn round_up(value: f64) -> f64 {
     let decade = 10_f64.powf(value.log10().floor());
@@ -153,7 +175,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn values_stay_on_the_axis_in_their_order(mut values in prop::collection::vec(1..u64::from(u32::MAX), 1..20)) {
+        fn values_stay_on_the_axis_in_their_order(mut values in prop_oneof![
+                prop::collection::vec(1..u64::from(u32::MAX), 1..20),
+                prop::collection::vec(100_000_000..103_000_000_u64, 1..20),
+            ]) {
             values.sort_unstable();
             let axes = [
                 Axis::logarithmic(values.iter().copied(), 100.0, 500.0),

@@ -18,7 +18,7 @@ impl Sheet {
     /// The frame of a plot that has nothing to show, which says so and why. Returns the y below it.
     pub(super) fn no_data(&mut self, top: f64, why: &str) -> f64 {
         let width = f64::from(self.width) - 2.0 * MARGIN;
-        let height = (800.0 - top - MARGIN).max(120.0);
+        let height = 320.0;
         self.frame(MARGIN, top, width, height, 1, AXIS);
         let text = fit(&format!("no data: because {why}"), LABEL, width - 20.0);
         self.text(MARGIN + width / 2.0, top + height / 2.0, Align::Centre, LABEL, text);

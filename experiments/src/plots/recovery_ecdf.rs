@@ -44,10 +44,11 @@ pub(super) fn sheet(summary: &Summary, trials: &[Trial]) -> Sheet {
         let lines = panels.entry(LatencyPanel::of(trial)).or_default();
         lines.entry(&trial.levels.policy).or_default().push(ns);
     }
-    let panel_width = (f64::from(sheet.width) - 2.0 * MARGIN) / COLUMNS as f64;
+    let columns = panels.len().min(COLUMNS);
+    let panel_width = (f64::from(sheet.width) - 2.0 * MARGIN) / columns as f64;
     let mut row_bottom = y;
     for (index, (panel, lines)) in panels.into_iter().enumerate() {
-        let column = index % COLUMNS;
+        let column = index % columns;
         if column == 0 {
             y = row_bottom;
         }
