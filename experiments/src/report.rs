@@ -221,28 +221,7 @@ fn tally<K: Serialize>(counts: &BTreeMap<K, u64>) -> String {
     named.collect::<Vec<_>>().join(", ")
 }
 
-const STYLE: &str = "
-:root { color-scheme: light; }
-body { margin: 0 auto; max-width: 1280px; padding: 24px; background: #fff; color: #222;
-  font: 16px/1.5 sans-serif; }
-h1 { margin: 0 0 12px; font-size: 30px; line-height: 1.25; }
-h2 { margin: 48px 0 12px; padding-top: 12px; border-top: 1px solid #ccc; font-size: 22px; }
-.suite { margin: 0 0 8px; color: #606060; }
-.warning { padding: 8px 12px; border-left: 6px solid #d55e00; background: #fbeee5; }
-#answer li { margin: 6px 0; }
-#answer li:first-child { font-size: 20px; }
-figure { margin: 28px 0 48px; }
-figcaption { margin-bottom: 12px; max-width: 900px; }
-svg { max-width: 100%; height: auto; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 14px; }
-th, td { padding: 4px 10px; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; white-space: nowrap; }
-thead th { border-bottom: 2px solid #888; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
-.facts td { white-space: normal; }
-tr.inconclusive td { background: #f0f0f0; color: #555; }
-pre { padding: 12px; overflow-x: auto; background: #f5f5f5; }
-";
+const STYLE: &str = include_str!("report.css");
 
 #[cfg(test)]
 mod tests {

@@ -36,7 +36,7 @@ impl<'a> LatencyPanel<'a> {
     }
 
     pub(super) fn name(&self) -> String {
-        format!("{}, {}", self.panel.name(), if self.by_heartbeat { "by heartbeat" } else { "by crash" })
+        format!("{}, {}", self.panel.name(), if self.by_heartbeat { "hangs" } else { "crashes" })
     }
 
     /// Whether a floor is of this panel's path. Of those by a crash it is the one by signal, the faster.

@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 pub(super) const TITLE: &str = "Phases of a recovery";
 pub(super) const READING: &str = "Each bar is a policy's recovery, cut into its phases in the order of the legend, \
     each as long as its median. The diamond is the median of the whole recovery, whose figure stands at the right; it \
-    differs from the bar's end where the phases do not vary together. Crashes that only the heartbeat's deadline \
-    revealed have panels of their own. Every panel has its own time scale.";
+    differs from the bar's end where the phases do not vary together. Hangs, which only the heartbeat's deadline \
+    reveals, have panels of their own. Every panel has its own time scale.";
 
 /// A colour a phase, in the order of [`Phases::parts`].
 const COLOURS: [RGBColor; 6] = [SKY_BLUE, ORANGE, YELLOW, BLUE, GREEN, PURPLE];
@@ -34,7 +34,7 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     let mut sheet = Sheet::new(1200);
     let mut y = sheet.heading(
         TITLE,
-        &["Median of each phase, all faults that gave notice in the same way; each panel has its own time scale"],
+        &["Median of each phase, all faults; hangs, which only the heartbeat reveals, apart; each panel has its own time scale"],
     );
     let mut panels: BTreeMap<LatencyPanel<'_>, BTreeMap<&str, Row<'_>>> = BTreeMap::new();
     for trial in trials.iter().filter(|trial| trial.phases.recovery_ns.is_some()) {

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const TITLE: &str = "Recovery latency";
 pub(super) const READING: &str = "Each line climbs from 0 to 100 % of a policy's recoveries: at a time on the axis \
     below, its height is the share of recoveries that took at most so long, from the faulting instruction to the \
-    successor's first completed operation. Further left is faster. The markers stand at 25, 50 and 75 %. Crashes that \
-    only the heartbeat's deadline revealed have panels of their own, and every panel has its own time axis. The \
+    successor's first completed operation. Further left is faster. The markers stand at 25, 50 and 75 %. Hangs, \
+    which only the heartbeat's deadline reveals, have panels of their own, and every panel has its own time axis. The \
     dotted rule is the floor: the bare system calls of the same path in the same run.";
 
 const PANEL_HEIGHT: f64 = 250.0;
@@ -23,8 +23,10 @@ const LEFT: f64 = 62.0;
 
 pub(super) fn sheet(summary: &Summary, trials: &[Trial]) -> Sheet {
     let mut sheet = Sheet::new(1200);
-    let mut y =
-        sheet.heading(TITLE, &["ECDF by policy, all faults: from the fault to the successor's first operation"]);
+    let mut y = sheet.heading(
+        TITLE,
+        &["ECDF by policy, all faults: the share of recoveries (upwards) that took at most so long (to the right)"],
+    );
     let recoveries = || trials.iter().filter_map(|trial| Some((trial, trial.phases.recovery_ns?)));
     if recoveries().next().is_none() {
         let bottom = sheet.no_data(y, &super::why_empty(trials, "recovered"));
@@ -35,7 +37,7 @@ pub(super) fn sheet(summary: &Summary, trials: &[Trial]) -> Sheet {
     let mut entries: Vec<(Symbol, String)> =
         policies.iter().enumerate().map(|(i, policy)| (Symbol::Line(look(i)), (*policy).to_owned())).collect();
     if !summary.floors.is_empty() {
-        entries.push((Symbol::Rule, "floor of the same notice (of crashes: by signal), p50".to_owned()));
+        entries.push((Symbol::Rule, "floor of the path, p50 (for crashes: by signal)".to_owned()));
     }
     y = sheet.legend(y, &entries);
 

@@ -161,10 +161,10 @@ impl Sheet {
     pub(super) fn png(&self) -> Result<Vec<u8>, PlotError> {
         style::register_font();
         let (wide, high) = (self.width * OVERSAMPLING, self.height * OVERSAMPLING);
-        let mut large = vec![0; wide as usize * high as usize * 3];
+        // White from the start, which is faster than to fill it.
+        let mut large = vec![u8::MAX; wide as usize * high as usize * 3];
         {
             let area = BitMapBackend::with_buffer(&mut large, (wide, high)).into_drawing_area();
-            area.fill(&WHITE).map_err(PlotError::back_end)?;
             let scale = f64::from(OVERSAMPLING);
             for shape in &self.shapes {
                 match shape {

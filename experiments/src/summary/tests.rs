@@ -146,6 +146,9 @@ proptest! {
             prop_assert_eq!(cell.recovery_ns.as_ref().map_or(0, |recovery| recovery.n), recovered);
             prop_assert_eq!(cell.phases.contains_key("first_operation_ns"), recovered > 0);
         }
-        prop_assert!(serde_json::from_str::<Summary>(&serde_json::to_string(&summary).unwrap()).is_ok());
+        let read: Summary = serde_json::from_str(&serde_json::to_string(&summary).unwrap()).unwrap();
+        for (cell, read) in summary.cells.iter().zip(&read.cells) {
+            prop_assert_eq!((&cell.levels, &cell.counts, cell.trials), (&read.levels, &read.counts, read.trials));
+        }
     }
 }
