@@ -5,14 +5,10 @@ use super::style::{AXIS, LABEL, MARGIN, TITLE, fit};
 
 impl Sheet {
     /// The title, and under it what the reader must know to read the plot. Returns the y below both.
-    pub(super) fn heading(&mut self, title: &str, lines: &[&str]) -> f64 {
+    pub(super) fn heading(&mut self, title: &str, line: &str) -> f64 {
         self.text(MARGIN, 36.0, Align::Left, TITLE, title);
-        let mut y = 40.0;
-        for line in lines {
-            y += 20.0;
-            self.text(MARGIN, y, Align::Left, LABEL, *line);
-        }
-        y + 14.0
+        self.text(MARGIN, 60.0, Align::Left, LABEL, line);
+        74.0
     }
 
     /// The frame of a plot that has nothing to show, which says so and why. Returns the y below it.

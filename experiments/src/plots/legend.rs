@@ -63,7 +63,7 @@ impl Sheet {
     }
 }
 
-/// Black or white, whichever is easier to read on `fill`: by WCAG's relative luminance, without its gamma.
+/// Ink or white, whichever is easier to read on `fill`, by its luma (ITU-R BT.601).
 pub(super) fn ink_on(fill: RGBColor) -> RGBColor {
     let light = 0.299 * f64::from(fill.0) + 0.587 * f64::from(fill.1) + 0.114 * f64::from(fill.2);
     if light > 120.0 { INK } else { WHITE }

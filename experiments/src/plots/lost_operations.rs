@@ -23,8 +23,7 @@ const POINTS: usize = 400;
 
 pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     let mut sheet = Sheet::new(1200);
-    let mut y =
-        sheet.heading(TITLE, &["Operations done again after a crash, by policy; all faults, one point a trial"]);
+    let mut y = sheet.heading(TITLE, "Operations done again after a crash, by policy; all faults, one point a trial");
     let crashed = || trials.iter().filter(|trial| trial.crashes > 0);
     let policies: BTreeSet<&str> = crashed().map(|trial| trial.levels.policy.as_str()).collect();
     let label = policies.iter().map(|policy| text_width(policy, LABEL)).fold(60.0, f64::max).min(320.0);

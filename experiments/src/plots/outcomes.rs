@@ -54,7 +54,7 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let mut sheet = Sheet::new((left + width * columns.len().max(1) as f64 + MARGIN).ceil().max(1200.0) as u32);
     let mut y =
-        sheet.heading(TITLE, &["Verdict of the oracle by fault, mechanism and policy; a cell is all of its trials"]);
+        sheet.heading(TITLE, "Verdict of the oracle by fault, mechanism and policy; a cell is all of its trials");
     if cells.is_empty() {
         let bottom = sheet.no_data(y, &super::why_empty(trials, "was judged"));
         return sheet.ending_at(bottom);

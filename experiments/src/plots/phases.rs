@@ -34,7 +34,7 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     let mut sheet = Sheet::new(1200);
     let mut y = sheet.heading(
         TITLE,
-        &["Median of each phase, all faults; hangs, which only the heartbeat reveals, apart; each panel has its own time scale"],
+        "Median of each phase, all faults; hangs, which only the heartbeat reveals, apart; each panel has its own time scale",
     );
     let mut panels: BTreeMap<LatencyPanel<'_>, BTreeMap<&str, Row<'_>>> = BTreeMap::new();
     for trial in trials.iter().filter(|trial| trial.phases.recovery_ns.is_some()) {

@@ -25,7 +25,7 @@ pub(super) fn sheet(summary: &Summary, trials: &[Trial]) -> Sheet {
     let mut sheet = Sheet::new(1200);
     let mut y = sheet.heading(
         TITLE,
-        &["ECDF by policy, all faults: the share of recoveries (upwards) that took at most so long (to the right)"],
+        "ECDF by policy, all faults: the share of recoveries (upwards) that took at most so long (to the right)",
     );
     let recoveries = || trials.iter().filter_map(|trial| Some((trial, trial.phases.recovery_ns?)));
     if recoveries().next().is_none() {

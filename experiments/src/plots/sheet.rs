@@ -125,7 +125,7 @@ impl Sheet {
                 .collect()
         };
         match marker {
-            Marker::Circle => self.polygon(corners(16, 0.0, radius), fill),
+            Marker::Circle => self.polygon(corners(if radius < 4.0 { 8 } else { 16 }, 0.0, radius), fill),
             Marker::Square => self.polygon(corners(4, 0.125, radius * 1.25), fill),
             Marker::Triangle => self.polygon(corners(3, 0.0, radius * 1.3), fill),
             Marker::Diamond => self.polygon(corners(4, 0.0, radius * 1.3), fill),
@@ -276,6 +276,8 @@ fn encode(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, PlotError> 
     let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::High);
+    // Flat colours compress best as they are; `set_compression` sets a filter of its own, so this comes after it.
+    encoder.set_filter(png::Filter::NoFilter);
     let mut writer = encoder.write_header().map_err(PlotError::back_end)?;
     writer.write_image_data(pixels).map_err(PlotError::back_end)?;
     writer.finish().map_err(PlotError::back_end)?;

@@ -35,17 +35,18 @@ pub(super) fn answer(
 }
 
 fn crashes(summary: &Summary, trials: &[Trial]) -> String {
-    let kinds: BTreeSet<&str> =
-        trials.iter().filter(|trial| trial.crashes > 0).map(|trial| trial.levels.fault.as_str()).collect();
+    let made = count(summary.trials, "trial", "trials");
     if summary.crashes == 0 {
-        return format!("Nothing crashed in {}.", count(summary.trials, "trial", "trials"));
+        return format!("Nothing crashed in {made}.");
     }
-    format!(
-        "{} of {} in {}.",
-        count(summary.crashes, "real crash", "real crashes"),
-        count(kinds.len() as u64, "kind of fault", "kinds of fault"),
-        count(summary.trials, "trial", "trials"),
-    )
+    // Without a fault a crash is the workload's own, as that of a hostile document.
+    let crashed = trials.iter().filter(|trial| trial.crashes > 0 && trial.levels.fault != "none");
+    let kinds: BTreeSet<&str> = crashed.map(|trial| trial.levels.fault.as_str()).collect();
+    let by = match kinds.len() as u64 {
+        0 => "without an injected fault".to_owned(),
+        n => format!("of {}", count(n, "kind of fault", "kinds of fault")),
+    };
+    format!("{} {by} in {made}.", count(summary.crashes, "real crash", "real crashes"))
 }
 
 /// One sentence a policy: what became of its trials.
