@@ -31,7 +31,7 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     let width = f64::from(sheet.width) - MARGIN - RIGHT - left;
     let lost = crashed().map(|trial| trial.lost_operations);
     let Some(axis) = Axis::logarithmic_from_zero(lost, left, width) else {
-        let bottom = sheet.no_data(y, &super::why_empty(trials, "crashed"));
+        let bottom = sheet.no_data(y, &super::why_empty(trials));
         return sheet.ending_at(bottom);
     };
     y = sheet.legend(

@@ -1,6 +1,6 @@
 //! The plots of a run, each as SVG and PNG: what a reader sees first.
 //!
-//! A plot is a pure function of the trials and the floors. It is laid out as a [`sheet::Sheet`], which both back ends
+//! A plot is a pure function of the trials and the floors. It is laid out as a sheet (`sheet.rs`), which both back ends
 //! draw. A plot without data is still drawn and says why it is empty.
 
 mod axis;
@@ -15,6 +15,7 @@ mod sheet;
 mod style;
 
 use crate::record::{Summary, Trial};
+use crate::units::count;
 use sheet::Sheet;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -151,12 +152,13 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Why a plot that needs trials which `verb` has none.
-fn why_empty(trials: &[Trial], verb: &str) -> String {
-    match trials.len() {
-        0 => "no trial was made".to_owned(),
-        1 => format!("the one trial that was made never {verb}"),
-        n => format!("none of {n} trials {verb}"),
+/// Why a plot has nothing to show.
+fn why_empty(trials: &[Trial]) -> String {
+    let crashed = trials.iter().filter(|trial| trial.crashes > 0).count();
+    match (trials.len(), crashed) {
+        (0, _) => "no trial was made".to_owned(),
+        (made, 0) => format!("nothing crashed in {}", count(made as u64, "trial", "trials")),
+        (_, crashed) => format!("none of {} recovered", count(crashed as u64, "crashed trial", "crashed trials")),
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     let mut y =
         sheet.heading(TITLE, "Verdict of the oracle by fault, mechanism and policy; a cell is all of its trials");
     if cells.is_empty() {
-        let bottom = sheet.no_data(y, &super::why_empty(trials, "was judged"));
+        let bottom = sheet.no_data(y, &super::why_empty(trials));
         return sheet.ending_at(bottom);
     }
 

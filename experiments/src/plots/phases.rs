@@ -42,7 +42,7 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
         rows.entry(&trial.levels.policy).or_default().push(&trial.phases);
     }
     if panels.is_empty() {
-        let bottom = sheet.no_data(y, &super::why_empty(trials, "recovered"));
+        let bottom = sheet.no_data(y, &super::why_empty(trials));
         return sheet.ending_at(bottom);
     }
 

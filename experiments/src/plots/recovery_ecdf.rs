@@ -29,7 +29,7 @@ pub(super) fn sheet(summary: &Summary, trials: &[Trial]) -> Sheet {
     );
     let recoveries = || trials.iter().filter_map(|trial| Some((trial, trial.phases.recovery_ns?)));
     if recoveries().next().is_none() {
-        let bottom = sheet.no_data(y, &super::why_empty(trials, "recovered"));
+        let bottom = sheet.no_data(y, &super::why_empty(trials));
         return sheet.ending_at(bottom);
     }
 

@@ -18,6 +18,14 @@ fn cases() -> Vec<(&'static str, Vec<Trial>)> {
         ("a run", run(&policies, &["copy-on-write", "full-copy"], &["kv", "documents"], &faults(9), 4)),
         ("forty faults", run(&policies, &["copy-on-write", "full-copy"], &["kv"], &faults(40), 2)),
         ("long names", run(&[long, "b"], &[long], &[long], &[long.to_owned()], 12)),
+        ("figures over nine decades", {
+            let mut trials = run(&policies, &["full-copy"], &["kv"], &faults(3), 9);
+            for (trial, decade) in trials.iter_mut().zip((0..10).cycle()) {
+                trial.phases.recovery_ns = Some(600 * 10_u64.pow(decade));
+                trial.lost_operations = 7 * 10_u64.pow(decade);
+            }
+            trials
+        }),
         ("many policies", {
             let names: Vec<String> = (0..14).map(|i| format!("policy-number-{i}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -123,4 +131,20 @@ fn a_folder_that_cannot_be_written_is_named() {
     std::fs::write(dir.path().join("plots"), "a file where the folder should be").unwrap();
     let error = draw_all(dir.path(), &summary_of(&[]), &[]).unwrap_err().to_string();
     assert!(error.contains("plots"), "{error}");
+}
+
+#[test]
+fn an_empty_plot_says_why_it_is_empty() {
+    let (_, mut trials) = cases().swap_remove(3);
+    for trial in &mut trials {
+        trial.phases = crate::record::Phases::default();
+    }
+    let summary = summary_of(&trials);
+    for plot in [Plot::RecoveryEcdf, Plot::Phases] {
+        let svg = plot.svg(&summary, &trials).unwrap();
+        assert!(svg.contains(&format!("no data: because none of {} crashed trials recovered", trials.len())));
+    }
+    let (_, trials) = cases().swap_remove(1);
+    let svg = Plot::LostOperations.svg(&summary_of(&trials), &trials).unwrap();
+    assert!(svg.contains("no data: because nothing crashed in 1 trial"));
 }
