@@ -230,7 +230,7 @@ pub struct Distribution {
     pub min: u64,
     /// The median.
     pub p50: f64,
-    /// A 95 % bootstrap confidence interval of the median; null below 6 samples.
+    /// A confidence interval of at least 95 % for the median, by order statistics; null below 6 samples.
     pub p50_ci: Option<(f64, f64)>,
     /// 90 % quantile; null below 50 samples.
     pub p90: Option<f64>,

@@ -1,0 +1,166 @@
+//! The plots of a run, each as SVG and PNG: what a reader sees first.
+//!
+//! A plot is a pure function of the trials and the floors. It is laid out as a sheet (`sheet.rs`), which both back ends
+//! draw. A plot without data is still drawn and says why it is empty.
+
+mod axis;
+mod heading;
+mod legend;
+mod lost_operations;
+mod outcomes;
+mod panels;
+mod phases;
+mod recovery_ecdf;
+mod sheet;
+mod style;
+
+use crate::record::{Summary, Trial};
+use crate::units::count;
+use sheet::Sheet;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// One of the plots of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plot {
+    /// Recovery latency as ECDF by policy.
+    RecoveryEcdf,
+    /// The median of each phase, stacked.
+    Phases,
+    /// Verdicts by fault and policy, as a heat map.
+    Outcomes,
+    /// Lost operations by policy.
+    LostOperations,
+}
+
+/// Why a plot could not be drawn or written.
+#[derive(Debug, thiserror::Error)]
+pub enum PlotError {
+    /// The drawing itself failed.
+    #[error("cannot draw: {0}")]
+    Draw(String),
+    /// A file or folder could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl PlotError {
+    fn back_end(error: impl Display) -> Self {
+        Self::Draw(error.to_string())
+    }
+}
+
+impl Plot {
+    /// All plots, in the order of the report.
+    pub const ALL: [Self; 4] = [Self::Outcomes, Self::RecoveryEcdf, Self::Phases, Self::LostOperations];
+
+    /// The name of its files, without their ending.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RecoveryEcdf => "recovery-ecdf",
+            Self::Phases => "phases",
+            Self::Outcomes => "outcomes",
+            Self::LostOperations => "lost-operations",
+        }
+    }
+
+    /// Its title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::RecoveryEcdf => recovery_ecdf::TITLE,
+            Self::Phases => phases::TITLE,
+            Self::Outcomes => outcomes::TITLE,
+            Self::LostOperations => lost_operations::TITLE,
+        }
+    }
+
+    /// How to read it, in a few sentences.
+    pub fn reading(self) -> &'static str {
+        match self {
+            Self::RecoveryEcdf => recovery_ecdf::READING,
+            Self::Phases => phases::READING,
+            Self::Outcomes => outcomes::READING,
+            Self::LostOperations => lost_operations::READING,
+        }
+    }
+
+    fn sheet(self, summary: &Summary, trials: &[Trial]) -> Sheet {
+        match self {
+            Self::RecoveryEcdf => recovery_ecdf::sheet(summary, trials),
+            Self::Phases => phases::sheet(trials),
+            Self::Outcomes => outcomes::sheet(trials),
+            Self::LostOperations => lost_operations::sheet(trials),
+        }
+    }
+
+    /// The plot as an SVG document.
+    ///
+    /// # Errors
+    /// [`PlotError::Draw`] where the back end fails.
+    pub fn svg(self, summary: &Summary, trials: &[Trial]) -> Result<String, PlotError> {
+        self.sheet(summary, trials).svg()
+    }
+
+    /// The plot as a PNG file's bytes.
+    ///
+    /// # Errors
+    /// [`PlotError::Draw`] where the back end fails.
+    pub fn png(self, summary: &Summary, trials: &[Trial]) -> Result<Vec<u8>, PlotError> {
+        self.sheet(summary, trials).png()
+    }
+}
+
+/// Draws every plot into `dir/plots/`, as SVG and PNG, and returns the files' paths. A file is there whole or not at
+/// all; one of an earlier drawing is replaced.
+///
+/// # Errors
+/// [`PlotError`] with the path where a file cannot be written, as on a full disk.
+pub fn draw_all(dir: &Path, summary: &Summary, trials: &[Trial]) -> Result<Vec<PathBuf>, PlotError> {
+    let folder = dir.join("plots");
+    std::fs::create_dir_all(&folder).map_err(|source| PlotError::Write { path: folder.clone(), source })?;
+    let mut paths = Vec::new();
+    for plot in Plot::ALL {
+        let sheet = plot.sheet(summary, trials);
+        for (ending, bytes) in [("svg", sheet.svg()?.into_bytes()), ("png", sheet.png()?)] {
+            let path = folder.join(format!("{}.{ending}", plot.name()));
+            write_whole(&path, &bytes).map_err(|source| PlotError::Write { path: path.clone(), source })?;
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
+/// Writes a file so that a reader finds all of it or none: under a passing name first, then renamed.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // As any new file: readable by all that the user's mask allows.
+    let permissions = std::fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Why a plot has nothing to show.
+fn why_empty(trials: &[Trial]) -> String {
+    let crashed = trials.iter().filter(|trial| trial.crashes > 0).count();
+    match (trials.len(), crashed) {
+        (0, _) => "no trial was made".to_owned(),
+        (made, 0) => format!("nothing crashed in {}", count(made as u64, "trial", "trials")),
+        (_, crashed) => format!("none of {} recovered", count(crashed as u64, "crashed trial", "crashed trials")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

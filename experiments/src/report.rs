@@ -1,0 +1,291 @@
+//! `report.html`: one file that opens with the question and the answer, and holds all else that a reader may ask for.
+//!
+//! Self-contained: the plots are inline SVG, the style is inline, and there is no script, so that it reads the same
+//! from a mail, a disk or a web server.
+
+use crate::plots::{Plot, PlotError, write_whole};
+use crate::record::{Cell, Distribution, Floor, Manifest, Summary, Trial};
+use crate::units::{bytes, duration, three_digits};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The report's file.
+pub const REPORT: &str = "report.html";
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// One of its plots could not be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    /// The file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Writes `dir/report.html`, whole or not at all, and returns its path.
+///
+/// # Errors
+/// [`ReportError`] where a plot cannot be drawn or the file not be written.
+pub fn write(dir: &Path, manifest: &Manifest, summary: &Summary, trials: &[Trial]) -> Result<PathBuf, ReportError> {
+    let path = dir.join(REPORT);
+    let page = page(manifest, summary, &figures(summary, trials)?).into_string();
+    write_whole(&path, page.as_bytes()).map_err(|source| ReportError::Write { path: path.clone(), source })?;
+    Ok(path)
+}
+
+fn figures(summary: &Summary, trials: &[Trial]) -> Result<Markup, PlotError> {
+    let mut figures = Vec::new();
+    for plot in Plot::ALL {
+        let label = format!("<svg role=\"img\" aria-label=\"{}\" ", plot.title());
+        figures.push((plot, plot.svg(summary, trials)?.replacen("<svg ", &label, 1)));
+    }
+    Ok(html! {
+        @for (plot, svg) in &figures {
+            figure id=(plot.name()) {
+                figcaption { strong { (plot.title()) ". " } (plot.reading()) }
+                div.wide { (PreEscaped(svg)) }
+            }
+        }
+    })
+}
+
+fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Crashbed: " (summary.suite) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    p.suite { "Crashbed · suite " strong { (summary.suite) } " · " (manifest.started) }
+                    h1 { (manifest.question) }
+                }
+                main {
+                    section id="answer" {
+                        @if !summary.complete { p.warning { "This run did not finish." } }
+                        ul { @for sentence in &summary.answer { li { (sentence) } } }
+                    }
+                    section id="plots" { h2 { "Plots" } (figures) }
+                    section id="cells" { h2 { "Cells" } (cells(&summary.cells)) }
+                    section id="floors" { h2 { "Floors" } (floors(&summary.floors)) }
+                    section id="skipped" { h2 { "Skipped" } (skipped(&summary.skipped)) }
+                    section id="method" { h2 { "Method" } (method()) }
+                    section id="machine" { h2 { "Machine" } (machine(manifest)) }
+                    section id="again" { h2 { "The same run again" } (again(manifest)) }
+                }
+            }
+        }
+    }
+}
+
+fn cells(cells: &[Cell]) -> Markup {
+    html! {
+        p {
+            "One line a combination of levels. A latency is the median with its 95 % confidence interval; “× floor” is "
+            "the median over that of the bare system calls on the same path. A cell whose planned fault never struck is "
+            "inconclusive: it says nothing."
+        }
+        div.wide { table {
+            thead { tr {
+                @for head in [
+                    "policy", "mechanism", "workload", "fault", "region", "trials", "planned", "injected", "activated",
+                    "noticed", "crashes", "verdicts", "recovery p50", "× floor", "hand-over p50", "× floor",
+                    "lost operations p50", "counted in one pass",
+                ] { th scope="col" { (head) } }
+            } }
+            tbody { @for cell in cells { (row(cell)) } }
+        } }
+    }
+}
+
+fn row(cell: &Cell) -> Markup {
+    let levels = &cell.levels;
+    html! {
+        tr.inconclusive[!cell.conclusive] {
+            td { (levels.policy) }
+            td { (levels.mechanism) }
+            td { (levels.workload) }
+            td { (levels.fault) }
+            td.n { (bytes(levels.region_bytes)) }
+            @for n in [cell.trials, cell.planned, cell.injected, cell.activated, cell.noticed, cell.crashes] {
+                td.n { (n) }
+            }
+            td { @if !cell.conclusive { em { "inconclusive cell: " } } (tally(&cell.verdicts)) }
+            td.n { (latency(cell.recovery_ns.as_ref())) }
+            td.n { (ratio(cell.recovery_over_floor_p50)) }
+            td.n { (latency(cell.hand_over_ns.as_ref())) }
+            td.n { (ratio(cell.hand_over_over_floor_p50)) }
+            td.n { (cell.lost_operations.as_ref().map_or(NOTHING.to_owned(), |lost| three_digits(lost.p50))) }
+            td {
+                (tally(&cell.counts))
+                @if !cell.quarantined_files.is_empty() { " (" (cell.quarantined_files.join(", ")) ")" }
+            }
+        }
+    }
+}
+
+fn floors(floors: &[Floor]) -> Markup {
+    if floors.is_empty() {
+        return html! { p { "No floor was measured in this run, so no latency is given as a ratio to one." } };
+    }
+    html! {
+        p { "The least that bare system calls need for a path, measured in this run." }
+        div.wide { table {
+            thead { tr {
+                @for head in ["path", "notice", "mechanism", "workload", "region", "n", "hand-over p50", "recovery p50"] {
+                    th scope="col" { (head) }
+                }
+            } }
+            tbody { @for floor in floors { tr {
+                td { (floor.path) }
+                td { (floor.notice) }
+                td { (floor.mechanism) }
+                td { (floor.workload) }
+                td.n { (bytes(floor.region_bytes)) }
+                td.n { (floor.recovery_ns.n) }
+                td.n { (latency(Some(&floor.hand_over_ns))) }
+                td.n { (latency(Some(&floor.recovery_ns))) }
+            } } }
+        } }
+    }
+}
+
+fn skipped(skipped: &[String]) -> Markup {
+    html! {
+        @if skipped.is_empty() { p { "Nothing was skipped." } }
+        @else { ul { @for reason in skipped { li { (reason) } } } }
+    }
+}
+
+fn method() -> Markup {
+    html! {
+        ul {
+            li { "Faults planned, injected, activated and noticed are counted apart; a trial whose fault never struck is inconclusive, never right." }
+            li { "The verdict is that of an oracle that knows what the state must be without asking the engine; what it cannot tell is unknown, never right." }
+            li { "Recovery is the time from the last instant before the faulting instruction to the successor's first completed operation; the hand-over ends at the successor's first instruction." }
+            li { "Medians and quantiles are Hyndman and Fan's definition 7. The interval of a median is two of the sample's own order statistics, which cover at least 95 % whatever the distribution; below 6 samples there is none. A 90 % quantile needs 50 samples, a 99 % one 500, a 99.9 % one 10,000." }
+            li { "A ratio to a floor compares medians of one run, with the same notice, mechanism, workload and region size." }
+            li { "The interval of a share is Wilson's." }
+        }
+    }
+}
+
+fn machine(manifest: &Manifest) -> Markup {
+    html! {
+        div.wide { table.facts { tbody {
+            @for (name, value) in &manifest.machine { tr { th scope="row" { (name) } td { (value) } } }
+        } } }
+    }
+}
+
+fn again(manifest: &Manifest) -> Markup {
+    html! {
+        pre { "crashbed run " (manifest.suite) " --seed " (manifest.seed) }
+        p { "Crashbed " (manifest.version) ", revision " (manifest.revision) ". The suite as it was run, after the command line had narrowed it:" }
+        pre { (manifest.settings) }
+    }
+}
+
+const NOTHING: &str = "–";
+
+/// A median with its interval, as `155 µs [150 µs to 161 µs]`.
+fn latency(latency: Option<&Distribution>) -> String {
+    let Some(latency) = latency else { return NOTHING.to_owned() };
+    let interval = latency.p50_ci.map(|(low, high)| format!(" [{} to {}]", duration(low), duration(high)));
+    duration(latency.p50) + &interval.unwrap_or_default()
+}
+
+fn ratio(ratio: Option<f64>) -> String {
+    ratio.map_or(NOTHING.to_owned(), three_digits)
+}
+
+/// Counts by their names in the results, as `exact 4, gave-up 1`.
+fn tally<K: Serialize>(counts: &BTreeMap<K, u64>) -> String {
+    let named = counts.iter().map(|(key, n)| match serde_json::to_value(key) {
+        Ok(serde_json::Value::String(name)) => format!("{name} {n}"),
+        _ => n.to_string(),
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+const STYLE: &str = include_str!("report.css");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample_trials::run;
+    use crate::summary::{Run, summarize};
+
+    #[test]
+    fn a_report_opens_with_the_answer_and_needs_nothing_from_outside() {
+        let faults = ["abort".to_owned(), "<b>bold & \"quoted\"</b>".to_owned()];
+        let trials = run(&["zero-state", "checkpoint-resume"], &["copy-on-write"], &["kv"], &faults, 6);
+        let summary = summarize(
+            Run {
+                suite: "quick",
+                trials: &trials,
+                planned_trials: 100,
+                floors: Vec::new(),
+                skipped: vec!["huge pages: skipped, because there are none".to_owned()],
+            },
+            |_| false,
+        );
+        let manifest = Manifest {
+            format: 1,
+            suite: "quick".to_owned(),
+            question: "Does it all work here?".to_owned(),
+            settings: "trials = 6".to_owned(),
+            seed: 4711,
+            started: "2026-01-01T00:00:00Z".to_owned(),
+            version: "0.1.0".to_owned(),
+            revision: "abcdef".to_owned(),
+            machine: BTreeMap::from([("kernel".to_owned(), "6.12".to_owned())]),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let page = std::fs::read_to_string(write(dir.path(), &manifest, &summary, &trials).unwrap()).unwrap();
+
+        let order =
+            ["Does it all work here?", summary.answer[0].as_str(), "<svg role", "id=\"cells\"", "id=\"floors\""];
+        let places: Vec<usize> =
+            order.iter().map(|text| page.find(text).unwrap_or_else(|| panic!("no {text}"))).collect();
+        assert!(places.is_sorted(), "{places:?}");
+        assert_eq!(page.matches("<svg ").count(), 4);
+        for shown in [
+            "checkpoint-resume",
+            "crashbed run quick --seed 4711",
+            "trials = 6",
+            "6.12",
+            "huge pages",
+            "did not finish",
+        ] {
+            assert!(page.contains(shown), "no {shown}");
+        }
+        assert!(!page.contains("<b>bold"), "levels are escaped");
+        let outside = page.replace("http://www.w3.org/2000/svg", "");
+        for way_out in ["http", "<script", "src=", "url(", "@import", "<link"] {
+            assert!(!outside.contains(way_out), "{way_out}");
+        }
+    }
+
+    #[test]
+    fn a_run_without_trials_has_a_report_too() {
+        let run = Run { suite: "quick", trials: &[], planned_trials: 4, floors: Vec::new(), skipped: Vec::new() };
+        let summary = summarize(run, |_| false);
+        let markup = figures(&summary, &[]).unwrap().into_string();
+        assert_eq!(markup.matches("no data: because no trial was made").count(), 4);
+        assert!(cells(&summary.cells).into_string().contains("<table>"));
+    }
+}

@@ -1,0 +1,231 @@
+//! A run's folder, read back: what `crashbed report` and `crashbed plot` make everything from again.
+//!
+//! `manifest.json` and `trials.jsonl` say it all; `floors.json` keeps what was measured beside the trials. A run that
+//! was killed may have left half a line at the end of `trials.jsonl`: that line is left out, and said to be.
+
+use crate::plots::write_whole;
+use crate::record::{FORMAT, Floor, Manifest, Summary, Trial};
+use serde::de::DeserializeOwned;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The file of a run's manifest.
+pub const MANIFEST: &str = "manifest.json";
+/// The file of its trials, one a line.
+pub const TRIALS: &str = "trials.jsonl";
+/// The file of its floors, a list.
+pub const FLOORS: &str = "floors.json";
+/// The file of its summary.
+pub const SUMMARY: &str = "summary.json";
+
+/// What a run left in its folder.
+#[derive(Clone, Debug)]
+pub struct Results {
+    /// What was run where.
+    pub manifest: Manifest,
+    /// The trials, in the order in which they were made.
+    pub trials: Vec<Trial>,
+    /// The floors; none where the run ended before it had measured them.
+    pub floors: Vec<Floor>,
+    /// The summary; `None` where the run ended before it was written.
+    pub summary: Option<Summary>,
+    /// That the last line of the trials was cut off and left out, in words for the summary's `skipped`.
+    pub torn: Option<String>,
+}
+
+/// Why a run's folder could not be read or added to.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// There is no such file: the folder is not a run's.
+    #[error("{} is not there: {} is not the folder of a run", path.display(), path.parent().unwrap_or(path).display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file holds something else than a run writes.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The run was written in another version of the formats.
+    #[error("{} is in format {found}; this program reads format {FORMAT}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+}
+
+/// Reads the folder of a run. A summary or floors that are not there are left out; a trial that cannot be read is an
+/// error, except for a last line that was cut off.
+///
+/// # Errors
+/// [`ResultsError`] with file and line.
+pub fn load(dir: &Path) -> Result<Results, ResultsError> {
+    let path = dir.join(MANIFEST);
+    let manifest: Manifest = json(&path)?.ok_or_else(|| ResultsError::Missing { path: path.clone() })?;
+    if manifest.format != FORMAT {
+        return Err(ResultsError::Format { path, found: manifest.format });
+    }
+    let path = dir.join(TRIALS);
+    let bytes = read(&path)?.ok_or(ResultsError::Missing { path: path.clone() })?;
+    let (trials, torn) = lines(&path, &bytes)?;
+    let floors = json(&dir.join(FLOORS))?.unwrap_or_default();
+    let path = dir.join(SUMMARY);
+    let summary: Option<Summary> = json(&path)?;
+    if let Some(found) = summary.as_ref().map(|summary| summary.format).filter(|format| *format != FORMAT) {
+        return Err(ResultsError::Format { path, found });
+    }
+    Ok(Results { manifest, trials, floors, summary, torn })
+}
+
+/// Writes `floors.json`, whole or not at all.
+///
+/// # Errors
+/// [`ResultsError::Write`] where the file cannot be written.
+pub fn write_floors(dir: &Path, floors: &[Floor]) -> Result<(), ResultsError> {
+    let path = dir.join(FLOORS);
+    let failed = |source| ResultsError::Write { path: path.clone(), source };
+    let bytes = serde_json::to_vec_pretty(floors).map_err(|error| failed(error.into()))?;
+    write_whole(&path, &bytes).map_err(failed)
+}
+
+/// The trials of `trials.jsonl`, and what was left out of it.
+fn lines(path: &Path, bytes: &[u8]) -> Result<(Vec<Trial>, Option<String>), ResultsError> {
+    let mut trials = Vec::new();
+    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        match serde_json::from_slice(line) {
+            Ok(trial) => trials.push(trial),
+            // Only the last line can be without its end.
+            Err(_) if !line.ends_with(b"\n") => {
+                let torn =
+                    format!("line {} of {TRIALS}: skipped, because it was cut off while it was written", index + 1);
+                return Ok((trials, Some(torn)));
+            }
+            Err(error) => {
+                let problem = format!("not a trial: {error}");
+                return Err(ResultsError::Content { path: path.to_owned(), line: index + 1, problem });
+            }
+        }
+    }
+    Ok((trials, None))
+}
+
+/// A JSON file's value; `None` where the file is not there.
+fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ResultsError> {
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| ResultsError::Content {
+        path: path.to_owned(),
+        line: error.line(),
+        problem: error.to_string(),
+    })
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, ResultsError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ResultsError::Read { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample_trials::run;
+    use std::collections::BTreeMap;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            format: FORMAT,
+            suite: "quick".to_owned(),
+            question: "does it work?".to_owned(),
+            settings: String::new(),
+            seed: 7,
+            started: "2026-01-01T00:00:00Z".to_owned(),
+            version: "0.1.0".to_owned(),
+            revision: "unknown".to_owned(),
+            machine: BTreeMap::new(),
+        }
+    }
+
+    /// A run's folder with three trials, and the text of those.
+    fn folder() -> (tempfile::TempDir, Vec<Trial>, String) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(MANIFEST), serde_json::to_vec(&manifest()).unwrap()).unwrap();
+        let trials = run(&["zero-state"], &["full-copy"], &["kv"], &["abort".to_owned()], 3);
+        let lines: String = trials.iter().map(|trial| serde_json::to_string(trial).unwrap() + "\n").collect();
+        std::fs::write(dir.path().join(TRIALS), &lines).unwrap();
+        (dir, trials, lines)
+    }
+
+    #[test]
+    fn what_a_run_wrote_is_read_back() {
+        let (dir, trials, _) = folder();
+        let floors: Vec<Floor> = Vec::new();
+        write_floors(dir.path(), &floors).unwrap();
+        let results = load(dir.path()).unwrap();
+        assert_eq!((results.trials, results.manifest, results.floors), (trials, manifest(), floors));
+        assert_eq!((results.summary, results.torn), (None, None));
+    }
+
+    #[test]
+    fn a_last_line_cut_off_anywhere_is_left_out_and_said_to_be() {
+        let (dir, trials, lines) = folder();
+        let last = lines.trim_end().rfind('\n').unwrap() + 1;
+        for cut in last + 1..lines.len() - 1 {
+            std::fs::write(dir.path().join(TRIALS), &lines[..cut]).unwrap();
+            let results = load(dir.path()).unwrap();
+            assert_eq!(results.trials, trials[..2], "cut at byte {cut}");
+            assert!(results.torn.unwrap().contains("line 3 "), "cut at byte {cut}");
+        }
+        // Only the newline is missing: the trial is whole.
+        std::fs::write(dir.path().join(TRIALS), lines.trim_end()).unwrap();
+        assert_eq!(load(dir.path()).unwrap().trials, trials);
+    }
+
+    #[test]
+    fn any_other_bad_line_is_an_error_with_file_and_line() {
+        let (dir, _, lines) = folder();
+        let broken = lines.replacen("\"zero-state\"", "zero", 2);
+        std::fs::write(dir.path().join(TRIALS), broken).unwrap();
+        let error = load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("trials.jsonl, line 1: not a trial"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_is_no_run_and_another_format_are_refused() {
+        let empty = tempfile::tempdir().unwrap();
+        assert!(matches!(load(empty.path()).unwrap_err(), ResultsError::Missing { .. }));
+        let (dir, ..) = folder();
+        let newer = Manifest { format: FORMAT + 1, ..manifest() };
+        std::fs::write(dir.path().join(MANIFEST), serde_json::to_vec(&newer).unwrap()).unwrap();
+        let error = load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("format 2; this program reads format 1"), "{error}");
+        std::fs::write(dir.path().join(MANIFEST), "{\n\"format\": ?").unwrap();
+        let error = load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("manifest.json, line 2"), "{error}");
+    }
+}

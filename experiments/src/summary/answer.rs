@@ -1,0 +1,185 @@
+//! The answer to a suite's question: sentences that are true of the trials, and no more than that.
+//!
+//! Nothing here ranks one policy or mechanism over another: the trials of a short run do not carry that.
+
+use super::{floor_of, name_of, notice_class, struck, tally};
+use crate::record::{Distribution, Summary, Trial, Verdict};
+use crate::statistics::wilson;
+use crate::units::{bytes, count, duration, percent, three_digits};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Inconclusive cells that a sentence names; the table has them all.
+const NAMED_CELLS: usize = 6;
+
+pub(super) fn answer(
+    summary: &Summary,
+    trials: &[Trial],
+    planned_trials: u64,
+    is_memory_fault: &dyn Fn(&str) -> bool,
+) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if !summary.complete {
+        sentences.push(format!(
+            "The run did not finish: {} of {planned_trials} planned trials were made, and all figures are of those.",
+            summary.trials
+        ));
+    }
+    sentences.push(crashes(summary, trials));
+    sentences.extend(verdicts(trials));
+    sentences.extend(silent_corruption(trials, is_memory_fault));
+    sentences.extend(passes(summary));
+    sentences.extend(hand_over(summary, trials, is_memory_fault));
+    sentences.extend(inconclusive(summary));
+    sentences.push("Nothing here ranks one policy or mechanism over another.".to_owned());
+    sentences
+}
+
+fn crashes(summary: &Summary, trials: &[Trial]) -> String {
+    let made = count(summary.trials, "trial", "trials");
+    if summary.crashes == 0 {
+        return format!("Nothing crashed in {made}.");
+    }
+    // Without a fault a crash is the workload's own, as that of a hostile document.
+    let crashed = trials.iter().filter(|trial| trial.crashes > 0 && trial.levels.fault != "none");
+    let kinds: BTreeSet<&str> = crashed.map(|trial| trial.levels.fault.as_str()).collect();
+    let by = match kinds.len() as u64 {
+        0 => "without an injected fault".to_owned(),
+        n => format!("of {}", count(n, "kind of fault", "kinds of fault")),
+    };
+    format!("{} {by} in {made}.", count(summary.crashes, "real crash", "real crashes"))
+}
+
+/// One sentence a policy: what became of its trials.
+fn verdicts(trials: &[Trial]) -> Vec<String> {
+    let mut by_policy: BTreeMap<&str, Vec<Verdict>> = BTreeMap::new();
+    for trial in trials.iter().filter(|trial| struck(trial)) {
+        by_policy.entry(&trial.levels.policy).or_default().push(trial.verdict);
+    }
+    let sentence = |(policy, verdicts): (&str, Vec<Verdict>)| {
+        let counts = tally(verdicts.iter().copied());
+        let listed: Vec<String> = counts.iter().map(|(verdict, n)| format!("{n} {}", in_words(*verdict))).collect();
+        format!(
+            "Under {policy}, of {} whose fault struck: {}.",
+            count(verdicts.len() as u64, "trial", "trials"),
+            listed.join(", ")
+        )
+    };
+    by_policy.into_iter().map(sentence).collect()
+}
+
+fn in_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Exact => "recovered to the exact commit",
+        Verdict::OlderCommit => "recovered to an older commit",
+        Verdict::Zeroed => "started from zero and ended right",
+        Verdict::CorruptDetected => "corrupt and detected",
+        Verdict::CorruptSilent => "corrupt and silent",
+        Verdict::GaveUp => "gave up",
+        Verdict::Hung => "hung",
+        Verdict::CrashedAgain => "crashed again after the resume",
+        Verdict::Unknown => "unknown to the oracle",
+        Verdict::Inconclusive => "inconclusive",
+    }
+}
+
+/// The claim that the engine makes, with what bounds it: how often checkpoint-resume corrupted silently.
+/// `None` where the run had no trial under it.
+fn silent_corruption(trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -> Option<String> {
+    let resumed = || trials.iter().filter(|trial| trial.levels.policy == "checkpoint-resume");
+    resumed().next()?;
+    let (memory, stop): (Vec<&Trial>, Vec<&Trial>) =
+        resumed().filter(|trial| struck(trial)).partition(|trial| is_memory_fault(&trial.levels.fault));
+    let silent = |trials: &[&Trial]| trials.iter().filter(|t| t.verdict == Verdict::CorruptSilent).count() as u64;
+    let unknown = stop.iter().filter(|trial| trial.verdict == Verdict::Unknown).count();
+    let mut sentence = match wilson(silent(&stop), stop.len() as u64) {
+        None => "No stop fault struck under checkpoint-resume: of its silent corruption nothing is known".to_owned(),
+        Some((_, most)) => format!(
+            "Silent corruption under checkpoint-resume with stop faults: {} of {} (95 % interval up to {}{})",
+            silent(&stop),
+            count(stop.len() as u64, "trial", "trials"),
+            percent(most),
+            if unknown == 0 { String::new() } else { format!("; {unknown} the oracle could not tell") },
+        ),
+    };
+    if !memory.is_empty() {
+        let kinds: BTreeSet<&str> = memory.iter().map(|trial| trial.levels.fault.as_str()).collect();
+        sentence += &format!(
+            "; with memory faults ({}), which may corrupt: {} of {}",
+            Vec::from_iter(kinds).join(", "),
+            silent(&memory),
+            memory.len()
+        );
+    }
+    Some(sentence + ".")
+}
+
+/// What a pass counted, one sentence for the policies of a workload under which every cell counted the same.
+fn passes(summary: &Summary) -> Vec<String> {
+    type Pass<'a> = (&'a BTreeMap<String, u64>, &'a [String]);
+    let mut by_policy: BTreeMap<(&str, &str), BTreeSet<Pass<'_>>> = BTreeMap::new();
+    for cell in &summary.cells {
+        let passes = by_policy.entry((&cell.levels.workload, &cell.levels.policy)).or_default();
+        passes.insert((&cell.counts, cell.quarantined_files.as_slice()));
+    }
+    let mut policies: BTreeMap<(&str, Pass<'_>), Vec<&str>> = BTreeMap::new();
+    for ((workload, policy), passes) in by_policy {
+        if let [pass] = Vec::from_iter(passes)[..] {
+            policies.entry((workload, pass)).or_default().push(policy);
+        }
+    }
+    let counted = policies.into_iter().filter(|((_, (counts, _)), _)| !counts.is_empty());
+    counted
+        .map(|((workload, (counts, files)), policies)| {
+            let counts: Vec<String> = counts.iter().map(|(name, n)| format!("{name} {n}")).collect();
+            let files = if files.is_empty() { String::new() } else { format!(" ({})", files.join(", ")) };
+            let policies = policies.join(", ");
+            format!("In each pass of {workload} under {policies}: {}{files}.", counts.join(", "))
+        })
+        .collect()
+}
+
+/// The cold hand-over under copy on write beside the bare system calls of the same run, one sentence a floor.
+fn hand_over(summary: &Summary, trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for floor in &summary.floors {
+        if floor.mechanism != "copy-on-write" || floor.notice == "heartbeat" || floor.hand_over_ns.p50 <= 0.0 {
+            continue;
+        }
+        let measured = trials.iter().filter(|trial| {
+            !is_memory_fault(&trial.levels.fault)
+                && notice_class(trial)
+                    .and_then(|notice| floor_of(&summary.floors, &trial.levels, notice))
+                    .is_some_and(|own| std::ptr::eq(own, floor))
+        });
+        let Some(hand_over) = Distribution::of(measured.filter_map(|trial| trial.phases.hand_over_ns).collect()) else {
+            continue;
+        };
+        sentences.push(format!(
+            "Copy on write, {}, {}, cold, notice by {}: the hand-over took {} (p50 of {}), {} times the bare {} of \
+             the same run ({}).",
+            floor.workload,
+            bytes(floor.region_bytes),
+            floor.notice,
+            duration(hand_over.p50),
+            hand_over.n,
+            three_digits(hand_over.p50 / floor.hand_over_ns.p50),
+            floor.path,
+            duration(floor.hand_over_ns.p50),
+        ));
+    }
+    sentences
+}
+
+fn inconclusive(summary: &Summary) -> Option<String> {
+    let cells: Vec<String> =
+        summary.cells.iter().filter(|cell| !cell.conclusive).map(|cell| name_of(&cell.levels)).collect();
+    if cells.is_empty() {
+        return None;
+    }
+    let mut named = cells[..cells.len().min(NAMED_CELLS)].join("; ");
+    if cells.len() > NAMED_CELLS {
+        named += &format!("; and {} more in the table", cells.len() - NAMED_CELLS);
+    }
+    let cells_in_all = count(summary.cells.len() as u64, "cell", "cells");
+    Some(format!("Inconclusive, as the planned fault never struck: {} of {cells_in_all} ({named}).", cells.len()))
+}

@@ -1,0 +1,154 @@
+//! What a summary must never do: lose a trial, mix floors, average what disagrees, or claim more than was seen.
+
+use super::*;
+use crate::record::Outcome;
+use crate::sample_trials::{run, trial};
+use proptest::prelude::*;
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn of(trials: &[Trial], floors: Vec<Floor>) -> Summary {
+    let run = Run { suite: "test", trials, planned_trials: trials.len() as u64, floors, skipped: Vec::new() };
+    summarize(run, |fault| fault == "bit-flip")
+}
+
+fn said(summary: &Summary, part: &str) -> bool {
+    summary.answer.iter().any(|sentence| sentence.contains(part))
+}
+
+fn floor(notice: &str, hand_over_ns: u64, recovery_ns: u64) -> Floor {
+    let always = |ns| Distribution::of(vec![ns; 9]).unwrap();
+    Floor {
+        path: "waitpid + fork".to_owned(),
+        notice: notice.to_owned(),
+        mechanism: "copy-on-write".to_owned(),
+        workload: "kv".to_owned(),
+        region_bytes: 64 << 20,
+        hand_over_ns: always(hand_over_ns),
+        recovery_ns: always(recovery_ns),
+    }
+}
+
+#[test]
+fn a_latency_is_held_against_the_floor_of_its_own_notice() {
+    let mut trials = run(&["checkpoint-resume"], &["copy-on-write", "full-copy"], &["kv"], &names(&["abort"]), 6);
+    for trial in &mut trials {
+        trial.notice = Some("pidfd".to_owned());
+        trial.phases.recovery_ns = Some(300);
+        trial.phases.hand_over_ns = Some(150);
+    }
+    let summary = of(&trials, vec![floor("signal", 10, 20), floor("kill", 100, 200), floor("heartbeat", 1, 2)]);
+    let [copy_on_write, full_copy] = &summary.cells[..] else { panic!("two cells") };
+    assert_eq!(copy_on_write.floor_p50_ns, Some(200.0));
+    assert_eq!(copy_on_write.recovery_over_floor_p50, Some(1.5));
+    assert_eq!(copy_on_write.hand_over_over_floor_p50, Some(1.5));
+    assert_eq!((full_copy.floor_p50_ns, full_copy.recovery_over_floor_p50), (None, None));
+    assert!(said(&summary, "1.5 times the bare waitpid + fork"), "{:?}", summary.answer);
+
+    trials[0].notice = Some("handler".to_owned());
+    let mixed = of(&trials, vec![floor("signal", 10, 20), floor("kill", 100, 200)]);
+    assert_eq!(mixed.cells[0].floor_p50_ns, None, "trials of two notices have no floor in common");
+}
+
+#[test]
+fn figures_of_a_pass_are_given_only_where_all_trials_agree() {
+    let mut trials = run(&["process-decides"], &["full-copy"], &["documents"], &names(&["none"]), 3);
+    for trial in &mut trials {
+        trial.counts = BTreeMap::from([("indexed".to_owned(), 118), ("failed".to_owned(), 4)]);
+        trial.quarantined_files = names(&["deep.json"]);
+        trial.digest = Some("d1".to_owned());
+    }
+    let summary = of(&trials, Vec::new());
+    assert_eq!(summary.cells[0].counts["indexed"], 118);
+    assert_eq!(summary.cells[0].quarantined_files, ["deep.json"]);
+    assert_eq!(summary.cells[0].digest.as_deref(), Some("d1"));
+    assert!(said(&summary, "failed 4, indexed 118 (deep.json)"), "{:?}", summary.answer);
+
+    trials[1].counts.insert("indexed".to_owned(), 117);
+    trials[1].digest = None;
+    let summary = of(&trials, Vec::new());
+    assert_eq!(summary.cells[0].counts, BTreeMap::from([("failed".to_owned(), 4)]));
+    assert_eq!(summary.cells[0].digest, None);
+    assert!(summary.skipped[0].contains("`indexed`") && summary.skipped[0].contains("disagree"));
+}
+
+#[test]
+fn memory_faults_are_counted_apart_from_stop_faults() {
+    let mut trials = run(&["checkpoint-resume"], &["full-copy"], &["kv"], &names(&["abort", "bit-flip"]), 5);
+    for trial in &mut trials {
+        let flipped = trial.levels.fault == "bit-flip";
+        trial.verdict = if flipped { Verdict::CorruptSilent } else { Verdict::Exact };
+    }
+    let summary = of(&trials, Vec::new());
+    assert!(said(&summary, "with stop faults: 0 of 5 trials"), "{:?}", summary.answer);
+    assert!(said(&summary, "with memory faults (bit-flip), which may corrupt: 5 of 5"), "{:?}", summary.answer);
+    trials[0].verdict = Verdict::CorruptSilent;
+    trials[1].verdict = Verdict::Unknown;
+    let summary = of(&trials, Vec::new());
+    assert!(said(&summary, "with stop faults: 1 of 5 trials"), "{:?}", summary.answer);
+    assert!(said(&summary, "1 the oracle could not tell"), "{:?}", summary.answer);
+}
+
+#[test]
+fn a_fault_that_never_struck_makes_its_cell_inconclusive_and_counts_for_nothing() {
+    let mut trials = run(&["checkpoint-resume"], &["full-copy"], &["kv"], &names(&["abort", "none"]), 4);
+    for trial in trials.iter_mut().filter(|trial| trial.levels.fault == "abort") {
+        (trial.injected, trial.activated, trial.noticed, trial.crashes) = (0, 0, 0, 0);
+        trial.verdict = Verdict::Inconclusive;
+    }
+    let summary = of(&trials, Vec::new());
+    let conclusive: Vec<bool> = summary.cells.iter().map(|cell| cell.conclusive).collect();
+    assert_eq!(conclusive, [false, true], "a cell without a planned fault says what it says");
+    assert!(said(&summary, "Inconclusive"), "{:?}", summary.answer);
+    assert!(said(&summary, "nothing is known"), "{:?}", summary.answer);
+    assert!(said(&summary, "Nothing crashed"), "{:?}", summary.answer);
+}
+
+#[test]
+fn an_interrupted_run_says_so_first() {
+    let trials = run(&["zero-state"], &["full-copy"], &["kv"], &names(&["abort"]), 2);
+    let run = Run { suite: "test", trials: &trials, planned_trials: 9, floors: Vec::new(), skipped: Vec::new() };
+    let summary = summarize(run, |_| false);
+    assert!(!summary.complete && summary.answer[0].contains("2 of 9 planned trials"), "{:?}", summary.answer);
+}
+
+proptest! {
+    #[test]
+    fn every_trial_is_in_one_cell_and_every_count_adds_up(
+        draws in prop::collection::vec((0..3_u8, 0..2_u8, any::<bool>()), 0..60)
+    ) {
+        let trials: Vec<Trial> = draws
+            .iter()
+            .zip(0..)
+            .map(|((policy, mechanism, crashed), number)| {
+                trial(number, Levels {
+                    policy: format!("policy-{policy}"),
+                    mechanism: format!("mechanism-{mechanism}"),
+                    workload: "kv".to_owned(),
+                    fault: if *crashed { "abort" } else { "none" }.to_owned(),
+                    spare: "cold".to_owned(),
+                    region_bytes: 1 << 20,
+                })
+            })
+            .collect();
+        let summary = of(&trials, Vec::new());
+        prop_assert!(summary.cells.is_sorted_by(|a, b| a.levels < b.levels));
+        prop_assert_eq!(summary.cells.iter().map(|cell| cell.trials).sum::<u64>(), trials.len() as u64);
+        prop_assert_eq!(summary.crashes, draws.iter().filter(|draw| draw.2).count() as u64);
+        for cell in &summary.cells {
+            let own: Vec<&Trial> = trials.iter().filter(|trial| trial.levels == cell.levels).collect();
+            prop_assert_eq!(cell.outcomes.values().sum::<u64>(), own.len() as u64);
+            prop_assert_eq!(cell.outcomes.get(&Outcome::Done), Some(&(own.len() as u64)));
+            prop_assert_eq!(cell.verdicts.values().sum::<u64>(), own.len() as u64);
+            let recovered = own.iter().filter(|trial| trial.phases.recovery_ns.is_some()).count() as u64;
+            prop_assert_eq!(cell.recovery_ns.as_ref().map_or(0, |recovery| recovery.n), recovered);
+            prop_assert_eq!(cell.phases.contains_key("first_operation_ns"), recovered > 0);
+        }
+        let read: Summary = serde_json::from_str(&serde_json::to_string(&summary).unwrap()).unwrap();
+        for (cell, read) in summary.cells.iter().zip(&read.cells) {
+            prop_assert_eq!((&cell.levels, &cell.counts, cell.trials), (&read.levels, &read.counts, read.trials));
+        }
+    }
+}
