@@ -98,6 +98,8 @@ fn bad_plans_are_refused() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Every key exists when it is asked for, inserts number the records without a gap, and any index gives the same
     /// operation in whatever order it is asked.
     #[test]
