@@ -81,12 +81,22 @@ mod tests {
     proptest! {
         #[test]
         fn counts_are_blind_to_order_and_to_nothing_else(
-            counts in prop::collection::btree_map("[a-c]{0,3}", 1..4_u64, 1..8),
-            other in prop::collection::btree_map("[a-c]{0,3}", 1..4_u64, 1..8),
+            counts in prop::collection::btree_map("[a-c]{0,3}", 1..4_u64, 2..8),
+            at in any::<prop::sample::Index>(),
         ) {
-            let digest = |map: &BTreeMap<String, u64>| of_counts(map.iter().map(|(name, count)| (name.as_str(), *count)));
-            prop_assert_eq!(digest(&counts), of_counts(counts.iter().rev().map(|(name, count)| (name.as_str(), *count))));
-            prop_assert_eq!(digest(&counts) == digest(&other), counts == other);
+            let digest = |map: &BTreeMap<String, u64>| {
+                of_counts(map.iter().map(|(name, count)| (name.as_str(), *count)))
+            };
+            let backwards = of_counts(counts.iter().rev().map(|(name, count)| (name.as_str(), *count)));
+            prop_assert_eq!(digest(&counts), backwards);
+            let name = at.get(&counts.keys().collect::<Vec<_>>()).to_string();
+            let mut other = counts.clone();
+            *other.get_mut(&name).unwrap() += 1;
+            prop_assert_ne!(digest(&counts), digest(&other), "another count");
+            other.remove(&name);
+            prop_assert_ne!(digest(&counts), digest(&other), "one name less");
+            other.insert(name.clone() + "d", counts[&name]);
+            prop_assert_ne!(digest(&counts), digest(&other), "another name");
         }
     }
 
