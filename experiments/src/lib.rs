@@ -1,10 +1,10 @@
 //! Faults, workloads, oracles, suites, statistics and plots for `crashbed`.
+pub mod oracle;
 pub mod plots;
 pub mod record;
 pub mod report;
 pub mod results;
-#[cfg(test)]
-mod sample_trials;
 pub mod statistics;
 pub mod summary;
 pub mod units;
+pub mod workloads;
