@@ -1,2 +1,9 @@
 //! Faults, workloads, oracles, suites, statistics and plots for `crashbed`.
+pub mod catalog;
+pub mod levels;
+pub mod names;
+pub mod narrow;
+pub mod plan;
 pub mod record;
+pub mod size;
+pub mod suite;
