@@ -1,5 +1,6 @@
 //! Faults, workloads, oracles, suites, statistics and plots for `crashbed`.
 pub mod catalog;
+pub mod cli;
 pub mod doctor;
 pub mod levels;
 pub mod list;
