@@ -2,7 +2,8 @@
 
 use crate::names;
 use crate::size::Size;
-use crate::suite::{Mix, Suite, Trigger, Workloads};
+use crate::suite::{Mix, Suite, Workloads};
+use crate::when::Trigger;
 use std::ops::Range;
 use std::path::Path;
 use toml::de::DeTable;

@@ -177,6 +177,13 @@ fn numbers_out_of_range_are_refused() {
         "at least 1",
     );
     assert_broken("seed = 7", "seed = -7", 3, "seed", "-7");
+    assert_broken(
+        "seed = 7",
+        "seed = 9007199254740992",
+        3,
+        "seed",
+        "the largest seed is 9007199254740991",
+    );
 }
 
 #[test]

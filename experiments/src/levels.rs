@@ -7,6 +7,9 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Vis
 use std::fmt;
 use std::marker::PhantomData;
 
+/// The largest seed: the largest whole number that every reader of JSON keeps exact (RFC 8259, section 6).
+pub const LARGEST_SEED: u64 = (1 << 53) - 1;
+
 /// Reads restart policies.
 pub fn policies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     OneOrMany(Known(&names::POLICIES)).deserialize(deserializer)
@@ -47,6 +50,17 @@ where
         return Err(de::Error::custom("0 is too few; at least 1 is needed"));
     }
     Ok(number)
+}
+
+/// Reads a seed.
+pub fn seed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let seed = u64::deserialize(deserializer)?;
+    if seed > LARGEST_SEED {
+        return Err(de::Error::custom(format!(
+            "{seed} is too large; the largest seed is {LARGEST_SEED}"
+        )));
+    }
+    Ok(Some(seed))
 }
 
 /// Reads a suite's name: it names a folder too.

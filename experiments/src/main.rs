@@ -1,7 +1,8 @@
 //! The `crashbed` program: crashes processes on purpose and measures how they come back.
 
 use clap::Parser;
-use crashbed_experiments::cli::{Cli, CliError, Command};
+use crashbed_experiments::cli::{Cli, Command};
+use crashbed_experiments::prepare::PrepareError;
 use crashbed_experiments::{doctor, list, manifest, output};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn obey(command: Command) -> Result<(), CliError> {
+fn obey(command: Command) -> Result<(), PrepareError> {
     match command {
         Command::Run(arguments) => {
             let prepared = arguments.prepare()?;

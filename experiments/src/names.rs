@@ -40,11 +40,19 @@ impl Table {
 }
 
 /// The one of `names` that is most like `word`; `None` where there are no names. Two measures are added up: Jaro and
-/// Winkler's likes a common beginning, Damerau and Levenshtein's forgives slips of the finger.
+/// Winkler's likes a common beginning, Damerau and Levenshtein's forgives slips of the finger. A name that holds the
+/// whole word goes before all that do not.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
-    let likeness = |name| {
-        strsim::jaro_winkler(&word, name) + strsim::normalized_damerau_levenshtein(&word, name)
+    let likeness = |name: &str| {
+        let holds = if word.len() > 2 && name.contains(&word) {
+            2.0
+        } else {
+            0.0
+        };
+        holds
+            + strsim::jaro_winkler(&word, name)
+            + strsim::normalized_damerau_levenshtein(&word, name)
     };
     names
         .into_iter()

@@ -4,6 +4,9 @@ use crate::names;
 use crate::suite::Suite;
 use std::path::{Path, PathBuf};
 
+/// The most trials of one run: at some 1 KiB a line, they make 1 GiB of results.
+pub const MOST_TRIALS: u64 = 1_000_000;
+
 /// What the command line says about a suite; `None` leaves it as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Narrowing {
@@ -42,6 +45,17 @@ pub enum NarrowError {
         nearest: String,
         /// The suite's levels.
         levels: String,
+    },
+    /// More trials than a run's files and the plan in memory should hold.
+    #[error(
+        "{trials} trials of each of {cells} cells are too many; the most in one run is {MOST_TRIALS}, that is, \
+         {most} of each"
+    , most = MOST_TRIALS / cells)]
+    TooMany {
+        /// Trials of each cell.
+        trials: u64,
+        /// Cells.
+        cells: u64,
     },
     /// A corpus for a suite that reads none.
     #[error(
@@ -87,6 +101,13 @@ impl Narrowing {
         keep(name, "fault", &mut factors.fault, self.fault)?;
         factors.trials = self.trials.unwrap_or(factors.trials);
         *seed = self.seed.or(*seed);
+        let cells = factors.cells();
+        if factors.trials.saturating_mul(cells) > MOST_TRIALS {
+            return Err(NarrowError::TooMany {
+                trials: factors.trials,
+                cells,
+            });
+        }
         let reads_documents = factors.workload.iter().any(|level| level == "documents");
         if self.corpus.is_some() && !reads_documents {
             return Err(NarrowError::NoDocuments {
@@ -171,6 +192,24 @@ mod tests {
         let error = narrowing.apply(&mut suite).unwrap_err().to_string();
         assert!(error.contains("has no workload `kv`"), "{error}");
         assert!(error.contains("it has: documents"), "{error}");
+    }
+
+    #[test]
+    fn a_run_has_a_bounded_number_of_trials() {
+        let narrow = |trials| {
+            let mut suite = catalog::load("quick").unwrap();
+            Narrowing {
+                trials: Some(trials),
+                ..Narrowing::default()
+            }
+            .apply(&mut suite)
+            .map(|()| suite.factors.cells())
+        };
+        let cells = narrow(1).unwrap();
+        assert!(narrow(MOST_TRIALS / cells).is_ok());
+        for trials in [MOST_TRIALS / cells + 1, u64::MAX] {
+            assert!(matches!(narrow(trials), Err(NarrowError::TooMany { .. })));
+        }
     }
 
     #[test]

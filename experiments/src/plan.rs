@@ -4,15 +4,13 @@
 //! drifts hits all cells alike. A trial's seed comes from the run's seed, its levels and its number in the cell alone:
 //! it stays the same when a suite is narrowed.
 
+use crate::levels::LARGEST_SEED;
 use crate::record::Levels;
 use crate::suite::Suite;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-/// The largest seed: the largest whole number that every reader of JSON keeps exact (RFC 8259, section 6).
-pub const LARGEST_SEED: u64 = (1 << 53) - 1;
 
 /// What a run will do.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,6 +137,7 @@ mod tests {
             let cells: HashSet<_> = plan.cells.iter().collect();
             prop_assert_eq!(cells.len(), policies * workloads * faults * 2);
             prop_assert_eq!(plan.cells.len(), cells.len());
+            prop_assert_eq!(suite(policies, workloads, faults, trials).factors.cells(), cells.len() as u64);
             prop_assert_eq!(plan.trials.len() as u64, cells.len() as u64 * trials);
             for block in plan.trials.chunks(cells.len()) {
                 let in_block: HashSet<_> = block.iter().map(|planned| &planned.levels).collect();
