@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Crashes processes on purpose and measures how they come back.
 #[derive(Debug, Parser)]
-#[command(name = "crashbed", version, about, max_term_width = 100, after_help = FIRST_STEPS)]
+#[command(name = "crashbed", version, max_term_width = 100, after_help = FIRST_STEPS)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -77,7 +77,7 @@ pub fn machine() -> BTreeMap<String, String> {
         ("limits", limits()),
         (
             "cgroup_memory_limit_bytes",
-            known(cgroup_memory().map(|limit| limit.limit.to_string())),
+            cgroup_memory().map_or("none".to_owned(), |group| group.limit.to_string()),
         ),
         ("cgroup_processor_limit", cgroup_processor()),
     ];
@@ -175,7 +175,7 @@ pub fn cgroup_memory() -> Option<GroupMemory> {
     groups.min_by_key(|group| group.limit.saturating_sub(group.used))
 }
 
-/// The control group's limit on processor time, as `quota/period` in microseconds.
+/// The control group's limit on processor time, as `quota/period` in microseconds, or `none`.
 fn cgroup_processor() -> String {
     for (version, folder) in cgroup_folders("cpu") {
         let quota = if version == 2 {
@@ -184,11 +184,13 @@ fn cgroup_processor() -> String {
             let part = |name| file(&format!("{folder}/{name}"));
             format!("{}/{}", part("cpu.cfs_quota_us"), part("cpu.cfs_period_us"))
         };
-        if !quota.contains(UNKNOWN) {
+        // Version 1 writes "no limit" as -1, version 2 as max. The innermost limit is not always the tightest, but is
+        // the one that was meant for this process.
+        if !quota.contains(UNKNOWN) && !quota.starts_with("-1") && !quota.starts_with("max") {
             return quota;
         }
     }
-    UNKNOWN.to_owned()
+    "none".to_owned()
 }
 
 /// The folders of the process's control group with this controller and of the groups above it, innermost first, each
