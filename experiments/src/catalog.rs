@@ -1,0 +1,235 @@
+//! Where suites come from: the ones in the program, and files. And what must hold between the parts of one.
+
+use crate::names;
+use crate::size::Size;
+use crate::suite::{Mix, Suite, Workloads};
+use crate::when::Trigger;
+use std::ops::Range;
+use std::path::Path;
+use toml::de::DeTable;
+
+/// The suites in the program, each with its text.
+const EMBEDDED: [(&str, &str); 3] = [
+    ("quick", include_str!("../suites/quick.toml")),
+    (
+        "state-integrity",
+        include_str!("../suites/state-integrity.toml"),
+    ),
+    ("documents", include_str!("../suites/documents.toml")),
+];
+
+/// Why there is no suite to run.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    /// Neither a suite in the program nor a file.
+    #[error(
+        "no suite and no file is named `{name}`; the nearest suite is `{nearest}` (there are: {known})"
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The suite that is named most alike.
+        nearest: String,
+        /// All suites in the program.
+        known: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the suite `{file}`: {source}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The text is not a suite.
+    #[error("{file}:{line}: {problem}{}\n{line:>5} | {text}", place(.key))]
+    Invalid {
+        /// The file.
+        file: String,
+        /// The line in it, from 1.
+        line: usize,
+        /// The key that it is about or in, as `factors.policy`; empty at the top.
+        key: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+        /// The line's text.
+        text: String,
+    },
+}
+
+fn place(key: &str) -> String {
+    if key.is_empty() {
+        String::new()
+    } else {
+        format!(" (in `{key}`)")
+    }
+}
+
+/// All suites in the program.
+pub fn embedded() -> Vec<Suite> {
+    // A test reads each of them, so none is left out here.
+    EMBEDDED
+        .iter()
+        .filter_map(|(name, text)| parse(name, text).ok())
+        .collect()
+}
+
+/// The suite in the program that is named so, else the one in the file that is named so.
+///
+/// # Errors
+/// [`SuiteError`], with file and line where there is one.
+pub fn load(name: &str) -> Result<Suite, SuiteError> {
+    if let Some((name, text)) = EMBEDDED.iter().find(|(known, _)| *known == name) {
+        return parse(&format!("{name}.toml"), text);
+    }
+    let looks_like_file = name.ends_with(".toml") || name.contains('/');
+    if !looks_like_file && !Path::new(name).exists() {
+        let known: Vec<_> = EMBEDDED.iter().map(|(name, _)| *name).collect();
+        let nearest = names::nearest(name, known.iter().copied())
+            .unwrap_or_default()
+            .to_owned();
+        return Err(SuiteError::Unknown {
+            name: name.to_owned(),
+            nearest,
+            known: known.join(", "),
+        });
+    }
+    let text = std::fs::read_to_string(name).map_err(|source| SuiteError::Unreadable {
+        file: name.to_owned(),
+        source,
+    })?;
+    parse(name, &text)
+}
+
+/// Reads a suite from its text. `file` is for the errors.
+///
+/// # Errors
+/// [`SuiteError::Invalid`].
+pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
+    let suite: Suite = toml::from_str(text).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        invalid(
+            file,
+            text,
+            span,
+            key(error.clone()),
+            explain(error.message()),
+        )
+    })?;
+    check(&suite).map_err(|(path, problem)| {
+        let span = span_of(text, path).unwrap_or(0..0);
+        invalid(file, text, span, path.join("."), problem)
+    })?;
+    Ok(suite)
+}
+
+/// The least region that a workload under these settings fits into: its records or index, and room for the heap's own.
+/// An estimate from above: a `kv` record of YCSB's 1,000 bytes takes up to 2 KiB with its key, its lists and the map's
+/// nodes; a document of the corpus that a run makes adds up to 4 KiB of words and paths.
+pub fn minimum_region(settings: &Workloads, workload: &str) -> Size {
+    const BASE: u64 = 1 << 20;
+    let (items, each) = if workload == "kv" {
+        let inserts = match settings.kv.mix {
+            // 5 % of the operations, twice over: they are drawn.
+            Mix::D | Mix::E => settings.kv.operations / 10 + 1,
+            _ => 0,
+        };
+        (settings.kv.records.saturating_add(inserts), 2 << 10)
+    } else {
+        let documents = &settings.documents;
+        (
+            u64::from(documents.documents) + u64::from(documents.hostile),
+            4 << 10,
+        )
+    };
+    Size::at_least(items.saturating_mul(each).saturating_add(BASE))
+}
+
+/// What no single value shows: the parts must fit together. The error has the key's path.
+fn check(suite: &Suite) -> Result<(), (&'static [&'static str], String)> {
+    for workload in &suite.factors.workload {
+        let needed = minimum_region(&suite.workload, workload);
+        if let Some(region) = suite.factors.region.iter().find(|region| **region < needed) {
+            let problem = format!(
+                "a region of {region} is smaller than the workload `{workload}` needs: {needed}"
+            );
+            return Err((&["factors", "region"], problem));
+        }
+    }
+    match suite.trigger {
+        Trigger::AtOperation(Some(at))
+            if at >= suite.workload.kv.operations && has(suite, "kv") =>
+        {
+            let operations = suite.workload.kv.operations;
+            let problem =
+                format!("operation {at} is never reached: `kv` has {operations}, counted from 0");
+            Err((&["trigger", "at"], problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn has(suite: &Suite, workload: &str) -> bool {
+    suite.factors.workload.iter().any(|level| level == workload)
+}
+
+fn invalid(file: &str, text: &str, span: Range<usize>, key: String, problem: String) -> SuiteError {
+    let before = &text.as_bytes()[..span.start.min(text.len())];
+    let line = before.iter().filter(|byte| **byte == b'\n').count();
+    let text = text.lines().nth(line).unwrap_or_default().to_owned();
+    SuiteError::Invalid {
+        file: file.to_owned(),
+        line: line + 1,
+        key,
+        problem,
+        text,
+    }
+}
+
+/// The key that an error of `toml` is about. It is only in what it prints, and only without the document.
+fn key(mut error: toml::de::Error) -> String {
+    error.set_input(None);
+    let printed = error.to_string();
+    let last = printed.trim_end().rsplit('\n').next().unwrap_or_default();
+    last.strip_prefix("in `")
+        .and_then(|rest| rest.strip_suffix('`'))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// serde's words for an unknown key or value, with the nearest valid one; other messages stay.
+fn explain(message: &str) -> String {
+    // serde writes: unknown field `a`, expected one of `b`, `c`
+    let what = match message {
+        m if m.starts_with("unknown field") => "key",
+        m if m.starts_with("unknown variant") => "value",
+        m => return m.to_owned(),
+    };
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let Some(unknown) = quoted.next() else {
+        return message.to_owned();
+    };
+    let valid: Vec<_> = quoted.collect();
+    let Some(nearest) = names::nearest(unknown, valid.iter().copied()) else {
+        return message.to_owned();
+    };
+    format!(
+        "unknown {what} `{unknown}`; the nearest is `{nearest}` (there are: {})",
+        valid.join(", ")
+    )
+}
+
+/// Where the value of a key stands in a document that parses.
+fn span_of(text: &str, path: &[&str]) -> Option<Range<usize>> {
+    let document = DeTable::parse(text).ok()?;
+    let (last, tables) = path.split_last()?;
+    let mut table = document.get_ref();
+    for name in tables {
+        table = table.get(*name)?.get_ref().as_table()?;
+    }
+    Some(table.get(*last)?.span())
+}
+
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+mod tests;

@@ -1,0 +1,170 @@
+//! The command line: its words, and what each asks for.
+
+use crate::levels::LARGEST_SEED;
+use crate::names::{FAULTS, MECHANISMS, POLICIES, Table, WORKLOADS};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Parser, Subcommand, value_parser};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+/// Crashes processes on purpose and measures how they come back.
+#[derive(Debug, Parser)]
+#[command(name = "crashbed", version, max_term_width = 100, after_help = FIRST_STEPS)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const FIRST_STEPS: &str = "\
+First steps:
+  crashbed doctor        what this machine allows
+  crashbed run quick     crash real processes for a minute, then look at the report
+  crashbed trial         one crash, told step by step";
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a suite: crash, recover, check and measure, many times over
+    Run(RunArgs),
+    /// Make one trial and tell it step by step
+    Trial(TrialArgs),
+    /// List suites, policies, mechanisms, workloads and faults
+    List,
+    /// Show what this machine and its container allow, and what falls away without it
+    Doctor,
+    /// Write a run's summary and report again from its trials
+    Report(FolderArgs),
+    /// Draw a run's plots again from its trials
+    Plot(FolderArgs),
+}
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 done, 1 the work failed, 2 bad usage or a bad suite, 130 and 143 interrupted."
+)]
+pub struct RunArgs {
+    /// A suite in the program (see `crashbed list`) or a file
+    #[arg(value_name = "SUITE.toml|NAME")]
+    pub suite: String,
+    /// Keep only these of the suite's restart policies
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = of(POLICIES))]
+    pub policy: Option<Vec<String>>,
+    /// Keep only these of the suite's mechanisms
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = of(MECHANISMS))]
+    pub mechanism: Option<Vec<String>>,
+    /// Keep only these of the suite's workloads
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = of(WORKLOADS))]
+    pub workload: Option<Vec<String>>,
+    /// Keep only these of the suite's faults
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = of(FAULTS), hide_possible_values = true)]
+    pub fault: Option<Vec<String>>,
+    /// Read this folder of JSON documents (workload `documents`)
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
+    /// Make every random choice from this number
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = value_parser!(u64).range(..=LARGEST_SEED))]
+    pub seed: Option<u64>,
+    /// Trials of each cell, that is, of each combination of levels
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = value_parser!(u64).range(1..))]
+    pub trials: Option<u64>,
+    /// Write into this folder, which must be empty or new [default: runs/SUITE-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// What `trial` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: make the trial on line 17 of a run again\n  crashbed trial --from runs/quick-20260301T120000Z --line 17"
+)]
+pub struct TrialArgs {
+    /// The restart policy
+    #[arg(long, value_name = "NAME", default_value = "checkpoint-resume", value_parser = of(POLICIES))]
+    pub policy: String,
+    /// The mechanism
+    #[arg(long, value_name = "NAME", default_value = "copy-on-write", value_parser = of(MECHANISMS))]
+    pub mechanism: String,
+    /// The workload
+    #[arg(long, value_name = "NAME", default_value = "kv", value_parser = of(WORKLOADS))]
+    pub workload: String,
+    /// The fault (see `crashbed list`)
+    #[arg(long, value_name = "NAME", default_value = "null-read", value_parser = of(FAULTS), hide_possible_values = true)]
+    pub fault: String,
+    /// Read this folder of JSON documents (workload `documents`)
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
+    /// The trial's seed; without it, a fresh one
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = value_parser!(u64).range(..=LARGEST_SEED))]
+    pub seed: Option<u64>,
+    /// Make a trial of this run again
+    #[arg(long, value_name = "DIR", requires = "line", conflicts_with_all = ["policy", "mechanism", "workload", "fault", "corpus", "seed"])]
+    pub from: Option<PathBuf>,
+    /// Which one: its line in trials.jsonl, from 1
+    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "from", value_parser = value_parser!(u64).range(1..))]
+    pub line: Option<u64>,
+}
+
+/// What `report` and `plot` take.
+#[derive(Debug, Args)]
+pub struct FolderArgs {
+    /// A run's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// Takes the names of a table: the help shows what each means, an error the nearest one.
+fn of(table: Table) -> Known {
+    Known(table)
+}
+
+#[derive(Clone)]
+struct Known(Table);
+
+impl TypedValueParser for Known {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let Self(table) = self;
+        let name = value.to_string_lossy();
+        if table.has(&name) {
+            return Ok(name.into_owned());
+        }
+        let option = argument
+            .map(|argument| argument.get_id().as_str())
+            .unwrap_or(table.what);
+        let known: Vec<_> = table.iter().collect();
+        let message = format!(
+            "--{option} {name}: unknown {} `{name}`; the nearest is `{}` (there are: {})",
+            table.what,
+            table.nearest(&name),
+            known.join(", "),
+        );
+        Err(clap::Error::raw(ErrorKind::InvalidValue, message + "\n").with_cmd(command))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
+        let names = self.0.names.iter();
+        Some(Box::new(
+            names.map(|name| PossibleValue::new(name.name).help(name.about)),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_words_fit_together() {
+        Cli::command().debug_assert();
+    }
+}

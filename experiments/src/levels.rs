@@ -1,0 +1,155 @@
+//! How the values of a suite are read from TOML: each checked where it stands, so that an error has its line.
+//!
+//! A factor is one level or a list of them: `fault = "kill"` or `fault = ["kill", "abort"]`.
+
+use crate::names::{self, Table};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
+
+/// The largest seed: the largest whole number that every reader of JSON keeps exact (RFC 8259, section 6).
+pub const LARGEST_SEED: u64 = (1 << 53) - 1;
+
+/// Reads restart policies.
+pub fn policies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    OneOrMany(Known(&names::POLICIES)).deserialize(deserializer)
+}
+
+/// Reads mechanisms.
+pub fn mechanisms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    OneOrMany(Known(&names::MECHANISMS)).deserialize(deserializer)
+}
+
+/// Reads workloads.
+pub fn workloads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    OneOrMany(Known(&names::WORKLOADS)).deserialize(deserializer)
+}
+
+/// Reads faults.
+pub fn faults<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    OneOrMany(Known(&names::FAULTS)).deserialize(deserializer)
+}
+
+/// Reads sizes, or whatever else reads itself from a text.
+pub fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + PartialEq + fmt::Display,
+{
+    OneOrMany(PhantomData).deserialize(deserializer)
+}
+
+/// Reads a whole number that is not zero.
+pub fn positive<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + PartialEq + Default,
+{
+    let number = T::deserialize(deserializer)?;
+    if number == T::default() {
+        return Err(de::Error::custom("0 is too few; at least 1 is needed"));
+    }
+    Ok(number)
+}
+
+/// Reads a seed.
+pub fn seed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let seed = u64::deserialize(deserializer)?;
+    if seed > LARGEST_SEED {
+        return Err(de::Error::custom(format!(
+            "{seed} is too large; the largest seed is {LARGEST_SEED}"
+        )));
+    }
+    Ok(Some(seed))
+}
+
+/// Reads a suite's name: it names a folder too.
+pub fn kebab_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if name.is_empty() || name.starts_with('-') || !name.bytes().all(fits) {
+        let message =
+            format!("`{name}` is not a name; write small letters, digits and `-`, as `my-suite`");
+        return Err(de::Error::custom(message));
+    }
+    Ok(name)
+}
+
+/// Reads one name that is in a table.
+#[derive(Clone, Copy)]
+struct Known(&'static Table);
+
+impl<'de> DeserializeSeed<'de> for Known {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+// A visitor, because `toml` gives the element's own line only to errors that come out of one.
+impl Visitor<'_> for Known {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the name of a {}", self.0.what)
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
+        let Self(table) = self;
+        if table.has(name) {
+            return Ok(name.to_owned());
+        }
+        let (what, nearest) = (table.what, table.nearest(name));
+        Err(E::custom(format!(
+            "unknown {what} `{name}`; the nearest is `{nearest}`"
+        )))
+    }
+}
+
+/// Reads one value or a list of them, none of them twice.
+struct OneOrMany<S>(S);
+
+impl<'de, S> DeserializeSeed<'de> for OneOrMany<S>
+where
+    S: DeserializeSeed<'de, Value: PartialEq + fmt::Display> + Copy,
+{
+    type Value = Vec<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, S> Visitor<'de> for OneOrMany<S>
+where
+    S: DeserializeSeed<'de, Value: PartialEq + fmt::Display> + Copy,
+{
+    type Value = Vec<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(vec![
+            self.0.deserialize(de::value::StrDeserializer::new(text))?,
+        ])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element_seed(self.0)? {
+            if values.contains(&value) {
+                return Err(de::Error::custom(format!("`{value}` is there twice")));
+            }
+            values.push(value);
+        }
+        if values.is_empty() {
+            return Err(de::Error::custom(
+                "the list is empty; at least one level is needed",
+            ));
+        }
+        Ok(values)
+    }
+}

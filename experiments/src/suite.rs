@@ -1,0 +1,230 @@
+//! Suites: what an experiment asks, varies and keeps fixed, read from TOML.
+//!
+//! Whatever is wrong with a suite is found here, before anything runs, and named with file, line, key and the nearest
+//! valid name. A suite is written back as TOML into the manifest, so that a trial can be made again from a run's folder
+//! alone.
+
+use crate::levels;
+use crate::size::Size;
+use crate::when::Trigger;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A suite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    /// Its name in kebab-case; it names the run's folder.
+    #[serde(deserialize_with = "levels::kebab_case")]
+    pub name: String,
+    /// The question that it answers.
+    pub question: String,
+    /// What it does, in a sentence or two.
+    #[serde(default)]
+    pub description: String,
+    /// The seed of every random choice; drawn afresh for each run where missing.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "levels::seed"
+    )]
+    pub seed: Option<u64>,
+    /// What is varied.
+    pub factors: Factors,
+    /// The workloads' settings.
+    #[serde(default)]
+    pub workload: Workloads,
+    /// When a transaction counts as hung.
+    #[serde(default)]
+    pub heartbeat: Heartbeat,
+    /// When a fault strikes.
+    #[serde(default)]
+    pub trigger: Trigger,
+    /// The limit on restarts.
+    #[serde(default)]
+    pub intensity: Intensity,
+    /// How often the floor is measured.
+    #[serde(default)]
+    pub floor: Floor,
+}
+
+/// The levels of each factor; every combination is a cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Factors {
+    /// Restart policies.
+    #[serde(deserialize_with = "levels::policies")]
+    pub policy: Vec<String>,
+    /// Mechanisms.
+    #[serde(deserialize_with = "levels::mechanisms")]
+    pub mechanism: Vec<String>,
+    /// Workloads.
+    #[serde(deserialize_with = "levels::workloads")]
+    pub workload: Vec<String>,
+    /// Faults.
+    #[serde(deserialize_with = "levels::faults")]
+    pub fault: Vec<String>,
+    /// Sizes of the region.
+    #[serde(deserialize_with = "levels::one_or_many")]
+    pub region: Vec<Size>,
+    /// Trials of each cell.
+    #[serde(deserialize_with = "levels::positive")]
+    pub trials: u64,
+}
+
+impl Factors {
+    /// How many combinations of levels there are.
+    pub fn cells(&self) -> u64 {
+        let names = [&self.policy, &self.mechanism, &self.workload, &self.fault];
+        let levels = names.map(Vec::len).into_iter().chain([self.region.len()]);
+        levels.map(|count| count as u64).product()
+    }
+}
+
+/// The workloads' settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workloads {
+    /// Of `kv`.
+    pub kv: Kv,
+    /// Of `documents`.
+    pub documents: Documents,
+}
+
+/// Settings of the workload `kv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kv {
+    /// YCSB's mix.
+    pub mix: Mix,
+    /// Records that are loaded first.
+    #[serde(deserialize_with = "levels::positive")]
+    pub records: u64,
+    /// Operations after the load.
+    #[serde(deserialize_with = "levels::positive")]
+    pub operations: u64,
+    /// Operations between two commits.
+    #[serde(deserialize_with = "levels::positive")]
+    pub commit_every: u64,
+}
+
+/// A mix of YCSB's core workloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mix {
+    /// Half read, half update.
+    A,
+    /// 95 % read, the rest update.
+    B,
+    /// Read only.
+    C,
+    /// Reads of the latest, some inserts.
+    D,
+    /// Short ranges, some inserts.
+    E,
+    /// Half read, half read-modify-write.
+    F,
+}
+
+impl Mix {
+    /// The mix's name, `a` to `f`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+            Self::C => "c",
+            Self::D => "d",
+            Self::E => "e",
+            Self::F => "f",
+        }
+    }
+}
+
+/// Settings of the workload `documents`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Documents {
+    /// A folder of JSON documents; where missing, the run makes a corpus of its own from the two figures below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corpus: Option<PathBuf>,
+    /// Sound documents in the corpus that the run makes.
+    #[serde(deserialize_with = "levels::positive")]
+    pub documents: u32,
+    /// Hostile documents in the corpus that the run makes.
+    pub hostile: u32,
+    /// Documents between two commits.
+    #[serde(deserialize_with = "levels::positive")]
+    pub commit_every: u64,
+}
+
+/// When a transaction counts as hung.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    /// The longest that it may give no sign of life, in milliseconds.
+    #[serde(deserialize_with = "levels::positive")]
+    pub deadline_ms: u64,
+}
+
+/// The limit on restarts: one more within the window, and the engine gives up, whatever the policy says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Intensity {
+    /// The most restarts within the window.
+    #[serde(deserialize_with = "levels::positive")]
+    pub restarts: u32,
+    /// The window in milliseconds.
+    #[serde(deserialize_with = "levels::positive")]
+    pub within_ms: u64,
+}
+
+/// How often the floor is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floor {
+    /// Trials of each floor; 0 measures none.
+    pub trials: u64,
+}
+
+impl Default for Kv {
+    fn default() -> Self {
+        Self {
+            mix: Mix::A,
+            records: 1_000,
+            operations: 200,
+            commit_every: 10,
+        }
+    }
+}
+
+impl Default for Documents {
+    fn default() -> Self {
+        Self {
+            corpus: None,
+            documents: 40,
+            hostile: 4,
+            commit_every: 4,
+        }
+    }
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { deadline_ms: 100 }
+    }
+}
+
+impl Default for Intensity {
+    fn default() -> Self {
+        Self {
+            restarts: 20,
+            within_ms: 5_000,
+        }
+    }
+}
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self { trials: 30 }
+    }
+}
