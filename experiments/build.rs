@@ -5,21 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    println!(
-        "cargo::rustc-env=CRASHBED_REVISION={}",
-        revision().unwrap_or_else(|| "unknown".to_owned())
-    );
+    println!("cargo::rustc-env=CRASHBED_REVISION={}", revision().unwrap_or_else(|| "unknown".to_owned()));
     println!("cargo::rerun-if-changed=build.rs");
     // A commit or a checkout changes the first two, an edit one of the others.
-    for path in [
-        "../.git/HEAD",
-        "../.git/logs/HEAD",
-        "../src",
-        "../policies/src",
-        "../derive/src",
-        "src",
-        "suites",
-    ] {
+    for path in ["../.git/HEAD", "../.git/logs/HEAD", "../src", "../policies/src", "../derive/src", "src", "suites"] {
         // A path that is not there would run this again at every build.
         if Path::new(path).exists() {
             println!("cargo::rerun-if-changed={path}");
@@ -31,20 +20,12 @@ fn main() {
 fn revision() -> Option<String> {
     let workspace = Path::new("..").canonicalize().ok()?;
     // Unpacked inside somebody else's repository, that one's revision would say nothing.
-    if Path::new(&git(&["rev-parse", "--show-toplevel"])?)
-        .canonicalize()
-        .ok()?
-        != workspace
-    {
+    if Path::new(&git(&["rev-parse", "--show-toplevel"])?).canonicalize().ok()? != workspace {
         return None;
     }
     let commit = git(&["rev-parse", "HEAD"])?;
     let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
-    Some(if changed.is_empty() {
-        commit
-    } else {
-        format!("{commit}-modified")
-    })
+    Some(if changed.is_empty() { commit } else { format!("{commit}-modified") })
 }
 
 fn git(arguments: &[&str]) -> Option<String> {

@@ -11,10 +11,7 @@ use toml::de::DeTable;
 /// The suites in the program, each with its text.
 const EMBEDDED: [(&str, &str); 3] = [
     ("quick", include_str!("../suites/quick.toml")),
-    (
-        "state-integrity",
-        include_str!("../suites/state-integrity.toml"),
-    ),
+    ("state-integrity", include_str!("../suites/state-integrity.toml")),
     ("documents", include_str!("../suites/documents.toml")),
 ];
 
@@ -22,9 +19,7 @@ const EMBEDDED: [(&str, &str); 3] = [
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
     /// Neither a suite in the program nor a file.
-    #[error(
-        "no suite and no file is named `{name}`; the nearest suite is `{nearest}` (there are: {known})"
-    )]
+    #[error("no suite and no file is named `{name}`; the nearest suite is `{nearest}` (there are: {known})")]
     Unknown {
         /// What was asked for.
         name: String,
@@ -58,20 +53,13 @@ pub enum SuiteError {
 }
 
 fn place(key: &str) -> String {
-    if key.is_empty() {
-        String::new()
-    } else {
-        format!(" (in `{key}`)")
-    }
+    if key.is_empty() { String::new() } else { format!(" (in `{key}`)") }
 }
 
 /// All suites in the program.
 pub fn embedded() -> Vec<Suite> {
     // A test reads each of them, so none is left out here.
-    EMBEDDED
-        .iter()
-        .filter_map(|(name, text)| parse(name, text).ok())
-        .collect()
+    EMBEDDED.iter().filter_map(|(name, text)| parse(name, text).ok()).collect()
 }
 
 /// The suite in the program that is named so, else the one in the file that is named so.
@@ -85,19 +73,11 @@ pub fn load(name: &str) -> Result<Suite, SuiteError> {
     let looks_like_file = name.ends_with(".toml") || name.contains('/');
     if !looks_like_file && !Path::new(name).exists() {
         let known: Vec<_> = EMBEDDED.iter().map(|(name, _)| *name).collect();
-        let nearest = names::nearest(name, known.iter().copied())
-            .unwrap_or_default()
-            .to_owned();
-        return Err(SuiteError::Unknown {
-            name: name.to_owned(),
-            nearest,
-            known: known.join(", "),
-        });
+        let nearest = names::nearest(name, known.iter().copied()).unwrap_or_default().to_owned();
+        return Err(SuiteError::Unknown { name: name.to_owned(), nearest, known: known.join(", ") });
     }
-    let text = std::fs::read_to_string(name).map_err(|source| SuiteError::Unreadable {
-        file: name.to_owned(),
-        source,
-    })?;
+    let text =
+        std::fs::read_to_string(name).map_err(|source| SuiteError::Unreadable { file: name.to_owned(), source })?;
     parse(name, &text)
 }
 
@@ -108,13 +88,7 @@ pub fn load(name: &str) -> Result<Suite, SuiteError> {
 pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
     let suite: Suite = toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
-        invalid(
-            file,
-            text,
-            span,
-            key(error.clone()),
-            explain(error.message()),
-        )
+        invalid(file, text, span, key(error.clone()), explain(error.message()))
     })?;
     check(&suite).map_err(|(path, problem)| {
         let span = span_of(text, path).unwrap_or(0..0);
@@ -137,10 +111,7 @@ pub fn minimum_region(settings: &Workloads, workload: &str) -> Size {
         (settings.kv.records.saturating_add(inserts), 2 << 10)
     } else {
         let documents = &settings.documents;
-        (
-            u64::from(documents.documents) + u64::from(documents.hostile),
-            4 << 10,
-        )
+        (u64::from(documents.documents) + u64::from(documents.hostile), 4 << 10)
     };
     Size::at_least(items.saturating_mul(each).saturating_add(BASE))
 }
@@ -150,19 +121,14 @@ fn check(suite: &Suite) -> Result<(), (&'static [&'static str], String)> {
     for workload in &suite.factors.workload {
         let needed = minimum_region(&suite.workload, workload);
         if let Some(region) = suite.factors.region.iter().find(|region| **region < needed) {
-            let problem = format!(
-                "a region of {region} is smaller than the workload `{workload}` needs: {needed}"
-            );
+            let problem = format!("a region of {region} is smaller than the workload `{workload}` needs: {needed}");
             return Err((&["factors", "region"], problem));
         }
     }
     match suite.trigger {
-        Trigger::AtOperation(Some(at))
-            if at >= suite.workload.kv.operations && has(suite, "kv") =>
-        {
+        Trigger::AtOperation(Some(at)) if at >= suite.workload.kv.operations && has(suite, "kv") => {
             let operations = suite.workload.kv.operations;
-            let problem =
-                format!("operation {at} is never reached: `kv` has {operations}, counted from 0");
+            let problem = format!("operation {at} is never reached: `kv` has {operations}, counted from 0");
             Err((&["trigger", "at"], problem))
         }
         _ => Ok(()),
@@ -177,13 +143,7 @@ fn invalid(file: &str, text: &str, span: Range<usize>, key: String, problem: Str
     let before = &text.as_bytes()[..span.start.min(text.len())];
     let line = before.iter().filter(|byte| **byte == b'\n').count();
     let text = text.lines().nth(line).unwrap_or_default().to_owned();
-    SuiteError::Invalid {
-        file: file.to_owned(),
-        line: line + 1,
-        key,
-        problem,
-        text,
-    }
+    SuiteError::Invalid { file: file.to_owned(), line: line + 1, key, problem, text }
 }
 
 /// The key that an error of `toml` is about. It is only in what it prints, and only without the document.
@@ -191,10 +151,7 @@ fn key(mut error: toml::de::Error) -> String {
     error.set_input(None);
     let printed = error.to_string();
     let last = printed.trim_end().rsplit('\n').next().unwrap_or_default();
-    last.strip_prefix("in `")
-        .and_then(|rest| rest.strip_suffix('`'))
-        .unwrap_or_default()
-        .to_owned()
+    last.strip_prefix("in `").and_then(|rest| rest.strip_suffix('`')).unwrap_or_default().to_owned()
 }
 
 /// serde's words for an unknown key or value, with the nearest valid one; other messages stay.
@@ -213,10 +170,7 @@ fn explain(message: &str) -> String {
     let Some(nearest) = names::nearest(unknown, valid.iter().copied()) else {
         return message.to_owned();
     };
-    format!(
-        "unknown {what} `{unknown}`; the nearest is `{nearest}` (there are: {})",
-        valid.join(", ")
-    )
+    format!("unknown {what} `{unknown}`; the nearest is `{nearest}` (there are: {})", valid.join(", "))
 }
 
 /// Where the value of a key stands in a document that parses.

@@ -27,9 +27,7 @@ p = 0.5
 fn broken(line: &str, by: &str) -> (usize, String, String) {
     assert!(RIGHT.contains(line));
     match parse("mine.toml", &RIGHT.replace(line, by)) {
-        Err(SuiteError::Invalid {
-            line, key, problem, ..
-        }) => (line, key, problem),
+        Err(SuiteError::Invalid { line, key, problem, .. }) => (line, key, problem),
         other => panic!("{by}: {other:?}"),
     }
 }
@@ -62,173 +60,53 @@ fn each_embedded_suite_is_right_and_named_as_its_file() {
 
 #[test]
 fn unknown_names_get_their_line_and_the_nearest_name() {
-    assert_broken(
-        "\"zero-state\"",
-        "\"zero-stat\"",
-        5,
-        "factors.policy",
-        "the nearest is `zero-state`",
-    );
-    assert_broken(
-        "copy-on-write",
-        "copy-on-wirte",
-        6,
-        "factors.mechanism",
-        "the nearest is `copy-on-write`",
-    );
-    assert_broken(
-        "\"kv\"",
-        "\"vk\"",
-        7,
-        "factors.workload",
-        "unknown workload `vk`",
-    );
-    assert_broken(
-        "\"kill\"",
-        "\"kil\"",
-        8,
-        "factors.fault",
-        "the nearest is `kill`",
-    );
-    assert_broken(
-        "mix = \"d\"",
-        "mix = \"g\"",
-        12,
-        "workload.kv.mix",
-        "unknown value `g`",
-    );
-    assert_broken(
-        "\"probability\"",
-        "\"probably\"",
-        17,
-        "trigger.kind",
-        "the nearest is `probability`",
-    );
+    assert_broken("\"zero-state\"", "\"zero-stat\"", 5, "factors.policy", "the nearest is `zero-state`");
+    assert_broken("copy-on-write", "copy-on-wirte", 6, "factors.mechanism", "the nearest is `copy-on-write`");
+    assert_broken("\"kv\"", "\"vk\"", 7, "factors.workload", "unknown workload `vk`");
+    assert_broken("\"kill\"", "\"kil\"", 8, "factors.fault", "the nearest is `kill`");
+    assert_broken("mix = \"d\"", "mix = \"g\"", 12, "workload.kv.mix", "unknown value `g`");
+    assert_broken("\"probability\"", "\"probably\"", 17, "trigger.kind", "the nearest is `probability`");
 }
 
 #[test]
 fn a_level_in_a_list_over_several_lines_gets_its_own_line() {
-    assert_broken(
-        "[\"none\", \"kill\"]",
-        "[\n  \"none\",\n  \"kil\",\n]",
-        10,
-        "factors.fault",
-        "unknown fault `kil`",
-    );
+    assert_broken("[\"none\", \"kill\"]", "[\n  \"none\",\n  \"kil\",\n]", 10, "factors.fault", "unknown fault `kil`");
 }
 
 #[test]
 fn unknown_keys_get_their_line_and_the_nearest_key() {
     assert_broken("question", "qestion", 2, "", "the nearest is `question`");
-    assert_broken(
-        "mechanism",
-        "mechanisms",
-        6,
-        "factors",
-        "the nearest is `mechanism`",
-    );
-    assert_broken(
-        "records",
-        "record",
-        13,
-        "workload.kv",
-        "the nearest is `records`",
-    );
+    assert_broken("mechanism", "mechanisms", 6, "factors", "the nearest is `mechanism`");
+    assert_broken("records", "record", 13, "workload.kv", "the nearest is `records`");
     assert_broken("p = 0.5", "prob = 0.5", 18, "trigger", "unknown key `prob`");
-    assert_broken(
-        "[workload.kv]",
-        "[workload.vk]",
-        11,
-        "workload",
-        "the nearest is `kv`",
-    );
+    assert_broken("[workload.kv]", "[workload.vk]", 11, "workload", "the nearest is `kv`");
 }
 
 #[test]
 fn numbers_out_of_range_are_refused() {
-    assert_broken(
-        "trials = 3",
-        "trials = 0",
-        10,
-        "factors.trials",
-        "at least 1",
-    );
+    assert_broken("trials = 3", "trials = 0", 10, "factors.trials", "at least 1");
     assert_broken("trials = 3", "trials = -3", 10, "factors.trials", "-3");
-    assert_broken(
-        "p = 0.5",
-        "p = 1.5",
-        18,
-        "trigger.p",
-        "1.5 is not a probability",
-    );
-    assert_broken(
-        "p = 0.5",
-        "p = -0.1",
-        18,
-        "trigger.p",
-        "-0.1 is not a probability",
-    );
+    assert_broken("p = 0.5", "p = 1.5", 18, "trigger.p", "1.5 is not a probability");
+    assert_broken("p = 0.5", "p = -0.1", 18, "trigger.p", "-0.1 is not a probability");
     assert_broken("p = 0.5", "p = nan", 18, "trigger.p", "not a probability");
-    assert_broken(
-        "commit_every = 5",
-        "commit_every = 0",
-        15,
-        "workload.kv.commit_every",
-        "at least 1",
-    );
+    assert_broken("commit_every = 5", "commit_every = 0", 15, "workload.kv.commit_every", "at least 1");
     assert_broken("seed = 7", "seed = -7", 3, "seed", "-7");
-    assert_broken(
-        "seed = 7",
-        "seed = 9007199254740992",
-        3,
-        "seed",
-        "the largest seed is 9007199254740991",
-    );
+    assert_broken("seed = 7", "seed = 9007199254740992", 3, "seed", "the largest seed is 9007199254740991");
 }
 
 #[test]
 fn regions_that_do_not_fit_are_refused() {
     assert_broken("8 MiB", "8 MiBs", 9, "factors.region", "is not a size");
     assert_broken("8 MiB", "0 MiB", 9, "factors.region", "multiple of 4096");
-    assert_broken(
-        "\"8 MiB\"",
-        "8",
-        9,
-        "factors.region",
-        "expected a text or a list",
-    );
-    assert_broken(
-        "8 MiB",
-        "64 KiB",
-        9,
-        "factors.region",
-        "smaller than the workload `kv` needs",
-    );
-    assert_broken(
-        "records = 100",
-        "records = 1000000",
-        9,
-        "factors.region",
-        "smaller than the workload `kv` needs",
-    );
+    assert_broken("\"8 MiB\"", "8", 9, "factors.region", "expected a text or a list");
+    assert_broken("8 MiB", "64 KiB", 9, "factors.region", "smaller than the workload `kv` needs");
+    assert_broken("records = 100", "records = 1000000", 9, "factors.region", "smaller than the workload `kv` needs");
 }
 
 #[test]
 fn lists_have_levels_and_none_twice() {
-    assert_broken(
-        "[\"none\", \"kill\"]",
-        "[]",
-        8,
-        "factors.fault",
-        "the list is empty",
-    );
-    assert_broken(
-        "[\"none\", \"kill\"]",
-        "[\"kill\", \"kill\"]",
-        8,
-        "factors.fault",
-        "`kill` is there twice",
-    );
+    assert_broken("[\"none\", \"kill\"]", "[]", 8, "factors.fault", "the list is empty");
+    assert_broken("[\"none\", \"kill\"]", "[\"kill\", \"kill\"]", 8, "factors.fault", "`kill` is there twice");
 }
 
 #[test]
@@ -242,11 +120,9 @@ fn a_trigger_takes_the_keys_of_its_kind() {
         "trigger.at",
         "never reached",
     );
-    for keys in [
-        "\"exponential\"\nmean_ms = 2.5",
-        "\"exponential\"\nmean_operations = 20.0",
-        "\"point\"\nname = \"commit\"",
-    ] {
+    for keys in
+        ["\"exponential\"\nmean_ms = 2.5", "\"exponential\"\nmean_operations = 20.0", "\"point\"\nname = \"commit\""]
+    {
         let text = RIGHT.replace("\"probability\"\np = 0.5", keys);
         parse("mine.toml", &text).unwrap_or_else(|error| panic!("{error}"));
     }
@@ -255,13 +131,7 @@ fn a_trigger_takes_the_keys_of_its_kind() {
 #[test]
 fn names_that_cannot_name_a_folder_are_refused() {
     for name in ["", "../up", "Mine", "-x", "a b"] {
-        assert_broken(
-            "name = \"mine\"",
-            &format!("name = \"{name}\""),
-            1,
-            "name",
-            "is not a name",
-        );
+        assert_broken("name = \"mine\"", &format!("name = \"{name}\""), 1, "name", "is not a name");
     }
 }
 
@@ -273,13 +143,8 @@ fn text_that_is_not_toml_gets_its_line() {
 
 #[test]
 fn the_error_shows_file_line_key_and_text() {
-    let error = parse("my/mine.toml", &RIGHT.replace("trials = 3", "trials = 0"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with("my/mine.toml:10: 0 is too few"),
-        "{error}"
-    );
+    let error = parse("my/mine.toml", &RIGHT.replace("trials = 3", "trials = 0")).unwrap_err().to_string();
+    assert!(error.starts_with("my/mine.toml:10: 0 is too few"), "{error}");
     assert!(error.contains("`factors.trials`"), "{error}");
     assert!(error.ends_with("10 | trials = 0"), "{error}");
 }
@@ -288,12 +153,7 @@ fn the_error_shows_file_line_key_and_text() {
 fn an_unknown_suite_gets_the_nearest_one() {
     let error = load("quik").unwrap_err().to_string();
     assert!(error.contains("nearest suite is `quick`"), "{error}");
-    assert!(
-        load("nowhere/quick.toml")
-            .unwrap_err()
-            .to_string()
-            .contains("nowhere/quick.toml")
-    );
+    assert!(load("nowhere/quick.toml").unwrap_err().to_string().contains("nowhere/quick.toml"));
 }
 
 proptest! {

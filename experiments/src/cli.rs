@@ -42,9 +42,7 @@ pub enum Command {
 
 /// What `run` takes.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit status: 0 done, 1 the work failed, 2 bad usage or a bad suite, 130 and 143 interrupted."
-)]
+#[command(after_help = "Exit status: 0 done, 1 the work failed, 2 bad usage or a bad suite, 130 and 143 interrupted.")]
 pub struct RunArgs {
     /// A suite in the program (see `crashbed list`) or a file
     #[arg(value_name = "SUITE.toml|NAME")]
@@ -126,20 +124,13 @@ struct Known(Table);
 impl TypedValueParser for Known {
     type Value = String;
 
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        argument: Option<&Arg>,
-        value: &OsStr,
-    ) -> Result<String, clap::Error> {
+    fn parse_ref(&self, command: &clap::Command, argument: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
         let Self(table) = self;
         let name = value.to_string_lossy();
         if table.has(&name) {
             return Ok(name.into_owned());
         }
-        let option = argument
-            .map(|argument| argument.get_id().as_str())
-            .unwrap_or(table.what);
+        let option = argument.map(|argument| argument.get_id().as_str()).unwrap_or(table.what);
         let known: Vec<_> = table.iter().collect();
         let message = format!(
             "--{option} {name}: unknown {} `{name}`; the nearest is `{}` (there are: {})",
@@ -152,9 +143,7 @@ impl TypedValueParser for Known {
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
         let names = self.0.names.iter();
-        Some(Box::new(
-            names.map(|name| PossibleValue::new(name.name).help(name.about)),
-        ))
+        Some(Box::new(names.map(|name| PossibleValue::new(name.name).help(name.about))))
     }
 }
 

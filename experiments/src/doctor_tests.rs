@@ -19,10 +19,7 @@ fn the_table_has_a_line_for_each_finding_in_columns() {
     assert_eq!(lines.len(), findings.len() + 1);
     let column = lines[0].find("state").unwrap();
     for (line, finding) in lines[1..].iter().zip(&findings) {
-        assert!(
-            line[column..].starts_with(&finding.state.to_string()),
-            "{line}"
-        );
+        assert!(line[column..].starts_with(&finding.state.to_string()), "{line}");
     }
 }
 

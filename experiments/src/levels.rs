@@ -56,9 +56,7 @@ where
 pub fn seed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let seed = u64::deserialize(deserializer)?;
     if seed > LARGEST_SEED {
-        return Err(de::Error::custom(format!(
-            "{seed} is too large; the largest seed is {LARGEST_SEED}"
-        )));
+        return Err(de::Error::custom(format!("{seed} is too large; the largest seed is {LARGEST_SEED}")));
     }
     Ok(Some(seed))
 }
@@ -68,8 +66,7 @@ pub fn kebab_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
     let name = String::deserialize(deserializer)?;
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if name.is_empty() || name.starts_with('-') || !name.bytes().all(fits) {
-        let message =
-            format!("`{name}` is not a name; write small letters, digits and `-`, as `my-suite`");
+        let message = format!("`{name}` is not a name; write small letters, digits and `-`, as `my-suite`");
         return Err(de::Error::custom(message));
     }
     Ok(name)
@@ -101,9 +98,7 @@ impl Visitor<'_> for Known {
             return Ok(name.to_owned());
         }
         let (what, nearest) = (table.what, table.nearest(name));
-        Err(E::custom(format!(
-            "unknown {what} `{name}`; the nearest is `{nearest}`"
-        )))
+        Err(E::custom(format!("unknown {what} `{name}`; the nearest is `{nearest}`")))
     }
 }
 
@@ -132,9 +127,7 @@ where
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(vec![
-            self.0.deserialize(de::value::StrDeserializer::new(text))?,
-        ])
+        Ok(vec![self.0.deserialize(de::value::StrDeserializer::new(text))?])
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
@@ -146,9 +139,7 @@ where
             values.push(value);
         }
         if values.is_empty() {
-            return Err(de::Error::custom(
-                "the list is empty; at least one level is needed",
-            ));
+            return Err(de::Error::custom("the list is empty; at least one level is needed"));
         }
         Ok(values)
     }

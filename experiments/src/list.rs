@@ -6,10 +6,7 @@ use crate::names::{FAULTS, MECHANISMS, POLICIES, Table, WORKLOADS};
 /// The whole list as text.
 pub fn list() -> String {
     let suites = catalog::embedded();
-    let suites: Vec<_> = suites
-        .iter()
-        .map(|suite| (suite.name.as_str(), "", suite.question.as_str()))
-        .collect();
+    let suites: Vec<_> = suites.iter().map(|suite| (suite.name.as_str(), "", suite.question.as_str())).collect();
     let mut text = section("suites", &suites);
     for table in [POLICIES, MECHANISMS, WORKLOADS, FAULTS] {
         text.push('\n');
@@ -19,26 +16,16 @@ pub fn list() -> String {
 }
 
 fn rows(table: &Table) -> Vec<(&'static str, &'static str, &'static str)> {
-    table
-        .names
-        .iter()
-        .map(|name| (name.name, name.kind, name.about))
-        .collect()
+    table.names.iter().map(|name| (name.name, name.kind, name.about)).collect()
 }
 
 /// A heading and its rows of name, kind and line, in columns; no column for kinds where there are none.
 fn section(heading: &str, rows: &[(&str, &str, &str)]) -> String {
-    let widest = |column: fn(&(&str, &str, &str)) -> usize| {
-        rows.iter().map(column).max().unwrap_or_default()
-    };
+    let widest = |column: fn(&(&str, &str, &str)) -> usize| rows.iter().map(column).max().unwrap_or_default();
     let (name_width, kind_width) = (widest(|row| row.0.len()), widest(|row| row.1.len()));
     let mut text = format!("{heading}\n");
     for (name, kind, line) in rows {
-        let kind = if kind_width == 0 {
-            String::new()
-        } else {
-            format!("{kind:kind_width$}  ")
-        };
+        let kind = if kind_width == 0 { String::new() } else { format!("{kind:kind_width$}  ") };
         text.push_str(&format!("  {name:name_width$}  {kind}{line}\n"));
     }
     text
@@ -52,21 +39,12 @@ mod tests {
     fn everything_is_listed_once_with_a_line() {
         let list = list();
         let tables = [POLICIES, MECHANISMS, WORKLOADS, FAULTS];
-        let names = tables
-            .iter()
-            .flat_map(Table::iter)
-            .chain(["quick", "state-integrity"]);
+        let names = tables.iter().flat_map(Table::iter).chain(["quick", "state-integrity"]);
         for name in names {
-            let lines = list
-                .lines()
-                .filter(|line| line.trim_start().split(' ').next() == Some(name));
+            let lines = list.lines().filter(|line| line.trim_start().split(' ').next() == Some(name));
             // `documents` is a suite and a workload.
             let lines: Vec<_> = lines.filter(|line| line.starts_with("  ")).collect();
-            assert_eq!(
-                lines.len(),
-                if name == "documents" { 2 } else { 1 },
-                "{name}"
-            );
+            assert_eq!(lines.len(), if name == "documents" { 2 } else { 1 }, "{name}");
             assert!(lines[0].trim().len() > name.len() + 5, "{name}");
         }
     }

@@ -22,14 +22,9 @@ fn obey(command: Command) -> Result<(), PrepareError> {
     match command {
         Command::Run(arguments) => {
             let prepared = arguments.prepare()?;
-            prepared
-                .output
-                .write_manifest(&manifest::manifest(&prepared.suite, prepared.plan.seed))?;
+            prepared.output.write_manifest(&manifest::manifest(&prepared.suite, prepared.plan.seed))?;
             let (trials, cells) = (prepared.plan.trials.len(), prepared.plan.cells.len());
-            print(&format!(
-                "{trials} trials of {cells} cells in {}\n",
-                prepared.output.folder().display()
-            ));
+            print(&format!("{trials} trials of {cells} cells in {}\n", prepared.output.folder().display()));
         }
         Command::Trial(arguments) => {
             let (_, planned) = arguments.prepare()?;

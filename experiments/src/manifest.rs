@@ -20,9 +20,7 @@ pub fn manifest(suite: &Suite, seed: u64) -> Manifest {
         question: suite.question.clone(),
         settings: toml::to_string(suite).unwrap_or_else(|error| format!("# not TOML: {error}")),
         seed,
-        started: jiff::Timestamp::now()
-            .strftime("%Y-%m-%dT%H:%M:%SZ")
-            .to_string(),
+        started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: env!("CRASHBED_REVISION").to_owned(),
         machine: machine(),
@@ -32,69 +30,30 @@ pub fn manifest(suite: &Suite, seed: u64) -> Manifest {
 /// The machine's facts by name.
 pub fn machine() -> BTreeMap<String, String> {
     let cpu = CpuInfo::from_file("/proc/cpuinfo").ok();
-    let model = cpu
-        .as_ref()
-        .and_then(|cpu| cpu.model_name(0))
-        .map(str::to_owned);
+    let model = cpu.as_ref().and_then(|cpu| cpu.model_name(0)).map(str::to_owned);
     let memory = Meminfo::current().ok();
     let facts = [
         ("kernel", file("/proc/sys/kernel/osrelease")),
         ("cpu", known(model)),
-        (
-            "cores",
-            known(
-                std::thread::available_parallelism()
-                    .ok()
-                    .map(|cores| cores.to_string()),
-            ),
-        ),
-        (
-            "memory_bytes",
-            known(memory.map(|memory| memory.mem_total.to_string())),
-        ),
-        (
-            "governor",
-            file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        ),
-        (
-            "huge_pages",
-            chosen(&file("/sys/kernel/mm/transparent_hugepage/enabled")),
-        ),
-        (
-            "huge_pages_shmem",
-            chosen(&file("/sys/kernel/mm/transparent_hugepage/shmem_enabled")),
-        ),
-        (
-            "address_randomisation",
-            file("/proc/sys/kernel/randomize_va_space"),
-        ),
+        ("cores", known(std::thread::available_parallelism().ok().map(|cores| cores.to_string()))),
+        ("memory_bytes", known(memory.map(|memory| memory.mem_total.to_string()))),
+        ("governor", file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        ("huge_pages", chosen(&file("/sys/kernel/mm/transparent_hugepage/enabled"))),
+        ("huge_pages_shmem", chosen(&file("/sys/kernel/mm/transparent_hugepage/shmem_enabled"))),
+        ("address_randomisation", file("/proc/sys/kernel/randomize_va_space")),
         ("core_pattern", file("/proc/sys/kernel/core_pattern")),
         ("overcommit", file("/proc/sys/vm/overcommit_memory")),
-        (
-            "clocksource",
-            file("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
-        ),
+        ("clocksource", file("/sys/devices/system/clocksource/clocksource0/current_clocksource")),
         ("limits", limits()),
-        (
-            "cgroup_memory_limit_bytes",
-            cgroup_memory().map_or("none".to_owned(), |group| group.limit.to_string()),
-        ),
+        ("cgroup_memory_limit_bytes", cgroup_memory().map_or("none".to_owned(), |group| group.limit.to_string())),
         ("cgroup_processor_limit", cgroup_processor()),
     ];
-    facts
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What stands in a file of one line, or [`UNKNOWN`].
 pub fn file(path: &str) -> String {
-    known(
-        fs::read_to_string(path)
-            .ok()
-            .map(|text| text.trim().to_owned())
-            .filter(|text| !text.is_empty()),
-    )
+    known(fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
 fn known(value: Option<String>) -> String {
@@ -103,9 +62,7 @@ fn known(value: Option<String>) -> String {
 
 /// The chosen one of a list as the kernel writes it: `always [madvise] never`.
 pub fn chosen(list: &str) -> String {
-    let inner = list
-        .split_once('[')
-        .and_then(|(_, rest)| rest.split_once(']'));
+    let inner = list.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
     inner.map_or(list, |(chosen, _)| chosen).to_owned()
 }
 
@@ -119,19 +76,13 @@ fn limits() -> String {
         ("files", Resource::RLIMIT_NOFILE),
         ("core", Resource::RLIMIT_CORE),
     ];
-    limits
-        .map(|(name, resource)| format!("{name}={}", limit(resource)))
-        .join(" ")
+    limits.map(|(name, resource)| format!("{name}={}", limit(resource))).join(" ")
 }
 
 /// One limit as `soft/hard`, in the kernel's units (`getrlimit(2)`).
 pub fn limit(resource: Resource) -> String {
     let figure = |value: u64| {
-        if value == RLIM_INFINITY {
-            "unlimited".to_owned()
-        } else {
-            value.to_string()
-        }
+        if value == RLIM_INFINITY { "unlimited".to_owned() } else { value.to_string() }
     };
     match getrlimit(resource) {
         Ok((soft, hard)) => format!("{}/{}", figure(soft), figure(hard)),
@@ -153,25 +104,13 @@ pub fn cgroup_memory() -> Option<GroupMemory> {
     // Version 1 writes "no limit" as the largest whole number of pages.
     const NONE: u64 = 1 << 60;
     let read = |folder: &str, limit: &str, used: &str| {
-        let number = |name| {
-            fs::read_to_string(format!("{folder}/{name}"))
-                .ok()?
-                .trim()
-                .parse::<u64>()
-                .ok()
-        };
-        Some(GroupMemory {
-            limit: number(limit).filter(|limit| *limit < NONE)?,
-            used: number(used)?,
-        })
+        let number = |name| fs::read_to_string(format!("{folder}/{name}")).ok()?.trim().parse::<u64>().ok();
+        Some(GroupMemory { limit: number(limit).filter(|limit| *limit < NONE)?, used: number(used)? })
     };
-    let groups =
-        cgroup_folders("memory")
-            .into_iter()
-            .filter_map(|(version, folder)| match version {
-                2 => read(&folder, "memory.max", "memory.current"),
-                _ => read(&folder, "memory.limit_in_bytes", "memory.usage_in_bytes"),
-            });
+    let groups = cgroup_folders("memory").into_iter().filter_map(|(version, folder)| match version {
+        2 => read(&folder, "memory.max", "memory.current"),
+        _ => read(&folder, "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    });
     groups.min_by_key(|group| group.limit.saturating_sub(group.used))
 }
 
@@ -200,8 +139,7 @@ fn cgroup_folders(controller: &str) -> Vec<(u8, String)> {
     let mut folders = Vec::new();
     for line in lines.lines() {
         let mut parts = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
             continue;
         };
         let (version, root) = if controllers.is_empty() {
@@ -232,10 +170,7 @@ mod tests {
     fn the_settings_make_the_suite_again() {
         let suite = catalog::load("documents").unwrap();
         let manifest = manifest(&suite, 5);
-        assert_eq!(
-            catalog::parse("manifest", &manifest.settings).unwrap(),
-            suite
-        );
+        assert_eq!(catalog::parse("manifest", &manifest.settings).unwrap(), suite);
         assert!(manifest.started.parse::<jiff::Timestamp>().is_ok());
     }
 
@@ -243,10 +178,7 @@ mod tests {
     fn every_fact_has_a_value() {
         let machine = machine();
         for (name, value) in &machine {
-            assert!(
-                !value.is_empty() && !value.contains('\n'),
-                "{name}: {value:?}"
-            );
+            assert!(!value.is_empty() && !value.contains('\n'), "{name}: {value:?}");
         }
         assert_ne!(machine["kernel"], UNKNOWN);
         assert_ne!(machine["memory_bytes"], UNKNOWN);

@@ -45,50 +45,26 @@ impl Table {
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let likeness = |name: &str| {
-        let holds = if word.len() > 2 && name.contains(&word) {
-            2.0
-        } else {
-            0.0
-        };
-        holds
-            + strsim::jaro_winkler(&word, name)
-            + strsim::normalized_damerau_levenshtein(&word, name)
+        let holds = if word.len() > 2 && name.contains(&word) { 2.0 } else { 0.0 };
+        holds + strsim::jaro_winkler(&word, name) + strsim::normalized_damerau_levenshtein(&word, name)
     };
-    names
-        .into_iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+    names.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }
 
 const fn name(name: &'static str, about: &'static str) -> Name {
-    Name {
-        name,
-        about,
-        kind: "",
-    }
+    Name { name, about, kind: "" }
 }
 
 const fn stop(name: &'static str, about: &'static str) -> Name {
-    Name {
-        name,
-        about,
-        kind: "stop",
-    }
+    Name { name, about, kind: "stop" }
 }
 
 const fn memory(name: &'static str, about: &'static str) -> Name {
-    Name {
-        name,
-        about,
-        kind: "memory",
-    }
+    Name { name, about, kind: "memory" }
 }
 
 const fn program(name: &'static str, about: &'static str) -> Name {
-    Name {
-        name,
-        about,
-        kind: "program error",
-    }
+    Name { name, about, kind: "program error" }
 }
 
 /// Restart policies.
@@ -96,15 +72,9 @@ pub const POLICIES: Table = Table {
     what: "policy",
     plural: "policies",
     names: &[
-        name(
-            "zero-state",
-            "the successor starts with the state as it was made first",
-        ),
+        name("zero-state", "the successor starts with the state as it was made first"),
         name("checkpoint-resume", "the successor resumes the last commit"),
-        name(
-            "process-decides",
-            "the program's own code sees the crash and answers",
-        ),
+        name("process-decides", "the program's own code sees the crash and answers"),
     ],
 };
 
@@ -113,14 +83,8 @@ pub const MECHANISMS: Table = Table {
     what: "mechanism",
     plural: "mechanisms",
     names: &[
-        name(
-            "copy-on-write",
-            "private pages; a commit stages the written ones, the daemon applies them",
-        ),
-        name(
-            "full-copy",
-            "works in place; a commit copies the region into one of two slots",
-        ),
+        name("copy-on-write", "private pages; a commit stages the written ones, the daemon applies them"),
+        name("full-copy", "works in place; a commit copies the region into one of two slots"),
     ],
 };
 
@@ -130,10 +94,7 @@ pub const WORKLOADS: Table = Table {
     plural: "workloads",
     names: &[
         name("kv", "an ordered map under a mix of YCSB (A to F)"),
-        name(
-            "documents",
-            "parses a folder of JSON documents and indexes words and paths",
-        ),
+        name("documents", "parses a folder of JSON documents and indexes words and paths"),
     ],
 };
 
@@ -149,10 +110,7 @@ pub const FAULTS: Table = Table {
         stop("wild-write", "writes to an address that is never mapped"),
         stop("execute-bad-memory", "calls into a page that is not code"),
         stop("division-by-zero", "divides an integer by zero"),
-        stop(
-            "illegal-instruction",
-            "executes an instruction that does not exist",
-        ),
+        stop("illegal-instruction", "executes an instruction that does not exist"),
         stop("bus-error", "reads a file mapping behind the file's end"),
         stop("stack-overflow", "recurses until the stack is used up"),
         stop("abort", "calls abort"),
@@ -164,10 +122,7 @@ pub const FAULTS: Table = Table {
         stop("hang", "sleeps for ever"),
         stop("livelock", "spins for ever"),
         memory("bit-flip", "flips one bit of the region's live data"),
-        memory(
-            "wild-write-then-crash",
-            "writes garbage over live data, then crashes",
-        ),
+        memory("wild-write-then-crash", "writes garbage over live data, then crashes"),
         stop("torn-update", "crashes between the two parts of an update"),
         stop("crash-during-commit", "crashes at a point of a commit"),
         stop("crash-during-restore", "crashes at a point of a restore"),
@@ -190,10 +145,7 @@ mod tests {
         for table in TABLES {
             let mut seen = std::collections::HashSet::new();
             for name in table.iter() {
-                assert!(
-                    name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
-                    "{name}"
-                );
+                assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{name}");
                 assert!(seen.insert(name), "{name} is twice in {}", table.plural);
             }
         }

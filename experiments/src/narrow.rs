@@ -58,9 +58,7 @@ pub enum NarrowError {
         cells: u64,
     },
     /// A corpus for a suite that reads none.
-    #[error(
-        "--corpus is for the workload `documents`, which is not among those to run: {workloads}"
-    )]
+    #[error("--corpus is for the workload `documents`, which is not among those to run: {workloads}")]
     NoDocuments {
         /// The workloads to run.
         workloads: String,
@@ -88,13 +86,7 @@ impl Narrowing {
     /// # Errors
     /// [`NarrowError`]; `suite` may then be half narrowed.
     pub fn apply(self, suite: &mut Suite) -> Result<(), NarrowError> {
-        let Suite {
-            name,
-            factors,
-            workload,
-            seed,
-            ..
-        } = suite;
+        let Suite { name, factors, workload, seed, .. } = suite;
         keep(name, "policy", &mut factors.policy, self.policy)?;
         keep(name, "mechanism", &mut factors.mechanism, self.mechanism)?;
         keep(name, "workload", &mut factors.workload, self.workload)?;
@@ -103,23 +95,13 @@ impl Narrowing {
         *seed = self.seed.or(*seed);
         let cells = factors.cells();
         if factors.trials.saturating_mul(cells) > MOST_TRIALS {
-            return Err(NarrowError::TooMany {
-                trials: factors.trials,
-                cells,
-            });
+            return Err(NarrowError::TooMany { trials: factors.trials, cells });
         }
         let reads_documents = factors.workload.iter().any(|level| level == "documents");
         if self.corpus.is_some() && !reads_documents {
-            return Err(NarrowError::NoDocuments {
-                workloads: factors.workload.join(", "),
-            });
+            return Err(NarrowError::NoDocuments { workloads: factors.workload.join(", ") });
         }
-        if let Some(folder) = self
-            .corpus
-            .as_ref()
-            .or(workload.documents.corpus.as_ref())
-            .filter(|_| reads_documents)
-        {
+        if let Some(folder) = self.corpus.as_ref().or(workload.documents.corpus.as_ref()).filter(|_| reads_documents) {
             workload.documents.corpus = Some(readable(folder)?);
         }
         Ok(())
@@ -150,15 +132,10 @@ fn keep(
 
 /// The folder as an absolute path, if it can be read and has something in it.
 fn readable(folder: &Path) -> Result<PathBuf, NarrowError> {
-    let unreadable = |source| NarrowError::Unreadable {
-        folder: folder.to_owned(),
-        source,
-    };
+    let unreadable = |source| NarrowError::Unreadable { folder: folder.to_owned(), source };
     let mut entries = folder.read_dir().map_err(unreadable)?;
     match entries.next() {
-        None => Err(NarrowError::Empty {
-            folder: folder.to_owned(),
-        }),
+        None => Err(NarrowError::Empty { folder: folder.to_owned() }),
         Some(Err(source)) => Err(unreadable(source)),
         Some(Ok(_)) => folder.canonicalize().map_err(unreadable),
     }
@@ -185,10 +162,7 @@ mod tests {
     #[test]
     fn a_level_that_the_suite_has_not_is_refused_with_those_it_has() {
         let mut suite = catalog::load("documents").unwrap();
-        let narrowing = Narrowing {
-            workload: Some(vec!["kv".into()]),
-            ..Narrowing::default()
-        };
+        let narrowing = Narrowing { workload: Some(vec!["kv".into()]), ..Narrowing::default() };
         let error = narrowing.apply(&mut suite).unwrap_err().to_string();
         assert!(error.contains("has no workload `kv`"), "{error}");
         assert!(error.contains("it has: documents"), "{error}");
@@ -198,12 +172,7 @@ mod tests {
     fn a_run_has_a_bounded_number_of_trials() {
         let narrow = |trials| {
             let mut suite = catalog::load("quick").unwrap();
-            Narrowing {
-                trials: Some(trials),
-                ..Narrowing::default()
-            }
-            .apply(&mut suite)
-            .map(|()| suite.factors.cells())
+            Narrowing { trials: Some(trials), ..Narrowing::default() }.apply(&mut suite).map(|()| suite.factors.cells())
         };
         let cells = narrow(1).unwrap();
         assert!(narrow(MOST_TRIALS / cells).is_ok());
@@ -217,44 +186,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let narrow = |suite: &str, corpus: &Path| {
             let mut suite = catalog::load(suite).unwrap();
-            let narrowing = Narrowing {
-                corpus: Some(corpus.to_owned()),
-                ..Narrowing::default()
-            };
+            let narrowing = Narrowing { corpus: Some(corpus.to_owned()), ..Narrowing::default() };
             narrowing.apply(&mut suite).map(|()| suite)
         };
-        assert!(matches!(
-            narrow("documents", folder.path()),
-            Err(NarrowError::Empty { .. })
-        ));
-        assert!(matches!(
-            narrow("documents", &folder.path().join("x")),
-            Err(NarrowError::Unreadable { .. })
-        ));
+        assert!(matches!(narrow("documents", folder.path()), Err(NarrowError::Empty { .. })));
+        assert!(matches!(narrow("documents", &folder.path().join("x")), Err(NarrowError::Unreadable { .. })));
         let file = folder.path().join("one.json");
         std::fs::write(&file, "{}").unwrap();
-        assert!(matches!(
-            narrow("documents", &file),
-            Err(NarrowError::Unreadable { .. })
-        ));
-        assert!(matches!(
-            narrow("state-integrity", folder.path()),
-            Err(NarrowError::NoDocuments { .. })
-        ));
+        assert!(matches!(narrow("documents", &file), Err(NarrowError::Unreadable { .. })));
+        assert!(matches!(narrow("state-integrity", folder.path()), Err(NarrowError::NoDocuments { .. })));
         let suite = narrow("documents", folder.path()).unwrap();
-        assert_eq!(
-            suite.workload.documents.corpus,
-            Some(folder.path().canonicalize().unwrap())
-        );
+        assert_eq!(suite.workload.documents.corpus, Some(folder.path().canonicalize().unwrap()));
     }
 
     #[test]
     fn a_suites_own_corpus_must_be_there_too() {
         let mut suite = catalog::load("documents").unwrap();
         suite.workload.documents.corpus = Some("/nowhere/at/all".into());
-        assert!(matches!(
-            Narrowing::default().apply(&mut suite),
-            Err(NarrowError::Unreadable { .. })
-        ));
+        assert!(matches!(Narrowing::default().apply(&mut suite), Err(NarrowError::Unreadable { .. })));
     }
 }

@@ -45,51 +45,28 @@ impl KvRecord {
     fn new(key: u64, content: u64) -> Self {
         let mut value = vec![0; RECORD_BYTES];
         fill(content, &mut value);
-        Self {
-            name: key_name(key).to_string(),
-            value,
-            version: 0,
-        }
+        Self { name: key_name(key).to_string(), value, version: 0 }
     }
 
     fn checksum(&self) -> u32 {
-        crc32fast::hash(
-            &[
-                self.name.as_bytes(),
-                &self.version.to_le_bytes(),
-                &self.value,
-            ]
-            .concat(),
-        )
+        crc32fast::hash(&[self.name.as_bytes(), &self.version.to_le_bytes(), &self.value].concat())
     }
 }
 
 impl KvModel {
     fn new(plan: &Plan) -> Self {
-        let mut records: Vec<KvRecord> = (0..plan.records())
-            .map(|key| KvRecord::new(key, plan.loaded_content(key)))
-            .collect();
+        let mut records: Vec<KvRecord> =
+            (0..plan.records()).map(|key| KvRecord::new(key, plan.loaded_content(key))).collect();
         records.sort_by(|one, other| one.name.cmp(&other.name));
-        Self {
-            records,
-            answers: 0,
-        }
+        Self { records, answers: 0 }
     }
 
     fn apply(&mut self, operation: Operation) {
         match operation {
             Operation::Read { key } => self.answer(key, 1),
             Operation::Scan { key, length } => self.answer(key, length as usize),
-            Operation::Update {
-                key,
-                field,
-                content,
-            } => self.write(key, field, content),
-            Operation::ReadModifyWrite {
-                key,
-                field,
-                content,
-            } => {
+            Operation::Update { key, field, content } => self.write(key, field, content),
+            Operation::ReadModifyWrite { key, field, content } => {
                 let read = self.records[self.place(key)].checksum();
                 self.answer(key, 1);
                 self.write(key, field, content ^ u64::from(read));
@@ -104,27 +81,21 @@ impl KvModel {
     /// Where the record is, or would be.
     fn place(&self, key: u64) -> usize {
         let name = key_name(key);
-        self.records
-            .partition_point(|record| record.name.as_str() < name.as_str())
+        self.records.partition_point(|record| record.name.as_str() < name.as_str())
     }
 
     fn answer(&mut self, key: u64, length: usize) {
         let place = self.place(key);
         for record in self.records.iter().skip(place).take(length) {
             // The 64-bit FNV prime, as the workload's fold is specified.
-            self.answers =
-                (self.answers ^ u64::from(record.checksum())).wrapping_mul(1_099_511_628_211);
+            self.answers = (self.answers ^ u64::from(record.checksum())).wrapping_mul(1_099_511_628_211);
         }
     }
 
     fn write(&mut self, key: u64, field: u8, content: u64) {
         let place = self.place(key);
         let record = &mut self.records[place];
-        if let Some(field) = record
-            .value
-            .chunks_exact_mut(FIELD_BYTES)
-            .nth(usize::from(field))
-        {
+        if let Some(field) = record.value.chunks_exact_mut(FIELD_BYTES).nth(usize::from(field)) {
             fill(content, field);
         }
         record.version += 1;
@@ -138,12 +109,7 @@ impl KvModel {
             digester.number(u64::from(record.checksum()));
             digester.bytes(&record.value);
         }
-        digester.number(
-            self.records
-                .iter()
-                .map(|record| u64::from(record.checksum()))
-                .sum(),
-        );
+        digester.number(self.records.iter().map(|record| u64::from(record.checksum())).sum());
         digester.number(self.answers);
         digester.finish()
     }
@@ -165,13 +131,8 @@ pub fn index(documents: &[Document], excluded: &BTreeSet<String>) -> Indexed {
     let mut indexed = 0;
     let mut failed = Vec::new();
     let (mut words, mut paths) = (BTreeMap::new(), BTreeMap::new());
-    for document in documents
-        .iter()
-        .filter(|document| !excluded.contains(&document.name))
-    {
-        let leaves = std::fs::read_to_string(&document.path)
-            .ok()
-            .and_then(|text| leaves(&text).ok());
+    for document in documents.iter().filter(|document| !excluded.contains(&document.name)) {
+        let leaves = std::fs::read_to_string(&document.path).ok().and_then(|text| leaves(&text).ok());
         let Some(leaves) = leaves else {
             failed.push(document.name.clone());
             continue;
@@ -186,17 +147,9 @@ pub fn index(documents: &[Document], excluded: &BTreeSet<String>) -> Indexed {
     }
     let mut digester = Digester::new();
     for counts in [&words, &paths] {
-        digester.counts(
-            counts
-                .iter()
-                .map(|(name, count): (&String, &u64)| (name.as_str(), *count)),
-        );
+        digester.counts(counts.iter().map(|(name, count): (&String, &u64)| (name.as_str(), *count)));
     }
-    Indexed {
-        digest: digester.finish(),
-        indexed,
-        failed,
-    }
+    Indexed { digest: digester.finish(), indexed, failed }
 }
 
 fn words_of(text: &str) -> Vec<String> {
@@ -207,11 +160,7 @@ fn words_of(text: &str) -> Vec<String> {
             _ => words.push(String::new()),
         }
     }
-    words
-        .into_iter()
-        .filter(|word| !word.is_empty())
-        .map(|word| word.to_lowercase())
-        .collect()
+    words.into_iter().filter(|word| !word.is_empty()).map(|word| word.to_lowercase()).collect()
 }
 
 /// A value that is no object and no array; `text` is empty where it is no string.
@@ -225,8 +174,7 @@ fn leaves(text: &str) -> serde_json::Result<Vec<Leaf>> {
     let mut parser = serde_json::Deserializer::from_reader(text.as_bytes());
     parser.disable_recursion_limit();
     let mut path = Vec::new();
-    let leaves =
-        Leaves { path: &mut path }.deserialize(serde_stacker::Deserializer::new(&mut parser))?;
+    let leaves = Leaves { path: &mut path }.deserialize(serde_stacker::Deserializer::new(&mut parser))?;
     parser.end()?;
     Ok(leaves)
 }
@@ -249,10 +197,7 @@ impl Leaves<'_> {
                 }
             }
         }
-        vec![Leaf {
-            path,
-            text: text.to_owned(),
-        }]
+        vec![Leaf { path, text: text.to_owned() }]
     }
 }
 

@@ -49,14 +49,11 @@ fn json_text() -> impl Strategy<Value = String> {
         "[aAbBß ,é]{0,12}".prop_map(|text| Value::from(text).to_string()),
     ];
     scalar.prop_recursive(6, 40, 5, |inner| {
-        let name =
-            prop_oneof!["[a-c]?", "\\PC{0,4}"].prop_map(|name| Value::from(name).to_string());
+        let name = prop_oneof!["[a-c]?", "\\PC{0,4}"].prop_map(|name| Value::from(name).to_string());
         let member = (name, inner.clone()).prop_map(|(name, value)| format!("{name}:{value}"));
         prop_oneof![
-            prop::collection::vec(inner, 0..5)
-                .prop_map(|elements| format!("[{}]", elements.join(","))),
-            prop::collection::vec(member, 0..5)
-                .prop_map(|members| format!("{{{}}}", members.join(","))),
+            prop::collection::vec(inner, 0..5).prop_map(|elements| format!("[{}]", elements.join(","))),
+            prop::collection::vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(","))),
         ]
     })
 }
@@ -101,11 +98,8 @@ proptest! {
 
 /// Whether all documents that are no errors are empty objects and arrays.
 fn no_leaves(documents: &[Document], excluded: &BTreeSet<String>) -> bool {
-    let kept = documents
-        .iter()
-        .filter(|document| !excluded.contains(&document.name));
-    kept.filter_map(|document| parse(&read(&document.path).unwrap()).ok())
-        .all(|extract| extract.paths.is_empty())
+    let kept = documents.iter().filter(|document| !excluded.contains(&document.name));
+    kept.filter_map(|document| parse(&read(&document.path).unwrap()).ok()).all(|extract| extract.paths.is_empty())
 }
 
 /// The oracle gets through what crashes the workload, and its digest does not depend on being told of it.
@@ -115,27 +109,14 @@ fn hostile_documents_do_not_touch_the_oracle() {
     let corpus = corpus::write(folder.path(), 5, 24, 8).unwrap();
     // Deep, but sound: the bottom of it is indexed.
     let depth = 30_000;
-    write(
-        folder.path(),
-        0,
-        format!("{}\"bottom\"{}", "[".repeat(depth), "]".repeat(depth)).as_bytes(),
-    );
+    write(folder.path(), 0, format!("{}\"bottom\"{}", "[".repeat(depth), "]".repeat(depth)).as_bytes());
     let documents = list(folder.path()).unwrap();
     let told: BTreeSet<String> = corpus.crashing.iter().cloned().collect();
-    let (with, without) = (
-        index(&documents, &told),
-        index(&documents, &BTreeSet::new()),
-    );
+    let (with, without) = (index(&documents, &told), index(&documents, &BTreeSet::new()));
     assert_eq!(with.digest, without.digest);
-    assert_eq!(
-        (with.indexed, with.failed.len(), without.failed.len()),
-        (25, 6, 8)
-    );
+    assert_eq!((with.indexed, with.failed.len(), without.failed.len()), (25, 6, 8));
     let deep = BTreeSet::from(["0.json".to_owned()]);
     let shallow: BTreeSet<String> = told.union(&deep).cloned().collect();
-    assert_eq!(
-        pass(&documents, &shallow).digest(),
-        index(&documents, &shallow).digest
-    );
+    assert_eq!(pass(&documents, &shallow).digest(), index(&documents, &shallow).digest);
     assert_ne!(index(&documents, &shallow).digest, with.digest);
 }

@@ -87,22 +87,13 @@ impl Output {
     /// # Errors
     /// [`OutputError::NotEmpty`] or [`OutputError::NotWritable`]; nothing was written then.
     pub fn create(folder: &Path) -> Result<Self, OutputError> {
-        let not_writable = |source| OutputError::NotWritable {
-            folder: folder.to_owned(),
-            source,
-        };
+        let not_writable = |source| OutputError::NotWritable { folder: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(not_writable)?;
         if folder.read_dir().map_err(not_writable)?.next().is_some() {
-            return Err(OutputError::NotEmpty {
-                folder: folder.to_owned(),
-            });
+            return Err(OutputError::NotEmpty { folder: folder.to_owned() });
         }
         let trials = File::create_new(folder.join(TRIALS)).map_err(not_writable)?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            trials,
-            whole: 0,
-        })
+        Ok(Self { folder: folder.to_owned(), trials, whole: 0 })
     }
 
     /// Makes a fresh folder for a run of `suite` in `runs`, named after the suite and the present time (UTC).
@@ -110,22 +101,12 @@ impl Output {
     /// # Errors
     /// [`OutputError::NotWritable`].
     pub fn fresh(runs: &Path, suite: &str) -> Result<Self, OutputError> {
-        let not_writable = |folder: &Path, source| OutputError::NotWritable {
-            folder: folder.to_owned(),
-            source,
-        };
+        let not_writable = |folder: &Path, source| OutputError::NotWritable { folder: folder.to_owned(), source };
         fs::create_dir_all(runs).map_err(|source| not_writable(runs, source))?;
-        let name = format!(
-            "{suite}-{}",
-            jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ")
-        );
+        let name = format!("{suite}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
         // Runs that begin in the same second are told apart by a number; making a folder is atomic.
         for number in 1_u64.. {
-            let folder = if number == 1 {
-                runs.join(&name)
-            } else {
-                runs.join(format!("{name}-{number}"))
-            };
+            let folder = if number == 1 { runs.join(&name) } else { runs.join(format!("{name}-{number}")) };
             match fs::create_dir(&folder) {
                 Ok(()) => return Self::create(&folder),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -190,15 +171,8 @@ impl Output {
 }
 
 fn to_json(file: &Path, value: &impl Serialize, pretty: bool) -> Result<Vec<u8>, OutputError> {
-    let json = if pretty {
-        serde_json::to_vec_pretty(value)
-    } else {
-        serde_json::to_vec(value)
-    };
-    json.map_err(|error| OutputError::Write {
-        file: file.to_owned(),
-        source: error.into(),
-    })
+    let json = if pretty { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) };
+    json.map_err(|error| OutputError::Write { file: file.to_owned(), source: error.into() })
 }
 
 /// Writes beside the place and renames into it (`rename(2)` is atomic). The temporary file is removed on an error.
@@ -222,10 +196,7 @@ fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
 /// [`OutputError::Read`] or [`OutputError::Malformed`].
 pub fn read_manifest(folder: &Path) -> Result<Manifest, OutputError> {
     let file = folder.join(MANIFEST);
-    let text = fs::read(&file).map_err(|source| OutputError::Read {
-        file: file.clone(),
-        source,
-    })?;
+    let text = fs::read(&file).map_err(|source| OutputError::Read { file: file.clone(), source })?;
     serde_json::from_slice(&text).map_err(|source| {
         let line = source.line() as u64;
         OutputError::Malformed { file, line, source }
@@ -238,19 +209,9 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, OutputError> {
 /// [`OutputError::Read`], [`OutputError::NoSuchLine`] or [`OutputError::Malformed`].
 pub fn read_trial(folder: &Path, line: u64) -> Result<Trial, OutputError> {
     let file = folder.join(TRIALS);
-    let text = fs::read_to_string(&file).map_err(|source| OutputError::Read {
-        file: file.clone(),
-        source,
-    })?;
-    let Some((_, found)) = (1_u64..)
-        .zip(text.lines())
-        .find(|(number, _)| *number == line)
-    else {
-        return Err(OutputError::NoSuchLine {
-            file,
-            line,
-            lines: text.lines().count() as u64,
-        });
+    let text = fs::read_to_string(&file).map_err(|source| OutputError::Read { file: file.clone(), source })?;
+    let Some((_, found)) = (1_u64..).zip(text.lines()).find(|(number, _)| *number == line) else {
+        return Err(OutputError::NoSuchLine { file, line, lines: text.lines().count() as u64 });
     };
     serde_json::from_str(found).map_err(|source| OutputError::Malformed { file, line, source })
 }

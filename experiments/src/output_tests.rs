@@ -52,11 +52,8 @@ fn summary() -> Summary {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = folder
-        .read_dir()
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -70,14 +67,8 @@ fn lines_are_on_disk_as_they_are_added_and_read_back() {
         output.append(&trial(number)).unwrap();
         assert_eq!(read_trial(&folder, number + 1).unwrap(), trial(number));
     }
-    assert!(matches!(
-        read_trial(&folder, 0),
-        Err(OutputError::NoSuchLine { lines: 3, .. })
-    ));
-    assert!(matches!(
-        read_trial(&folder, 4),
-        Err(OutputError::NoSuchLine { lines: 3, .. })
-    ));
+    assert!(matches!(read_trial(&folder, 0), Err(OutputError::NoSuchLine { lines: 3, .. })));
+    assert!(matches!(read_trial(&folder, 4), Err(OutputError::NoSuchLine { lines: 3, .. })));
     assert_eq!(names(&folder), [TRIALS]);
     output.write_summary(&summary()).unwrap();
     assert_eq!(names(&folder), [SUMMARY, TRIALS]);
@@ -87,10 +78,7 @@ fn lines_are_on_disk_as_they_are_added_and_read_back() {
 fn a_folder_with_something_in_it_is_left_alone() {
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("thesis.tex"), "precious").unwrap();
-    assert!(matches!(
-        Output::create(place.path()),
-        Err(OutputError::NotEmpty { .. })
-    ));
+    assert!(matches!(Output::create(place.path()), Err(OutputError::NotEmpty { .. })));
     assert_eq!(names(place.path()), ["thesis.tex"]);
 }
 
@@ -100,32 +88,16 @@ fn what_is_no_folder_is_not_writable() {
     let file = place.path().join("file");
     fs::write(&file, "").unwrap();
     // Root too cannot write here.
-    for folder in [
-        file.clone(),
-        file.join("under"),
-        PathBuf::from("/proc/nothing-here"),
-    ] {
-        assert!(
-            matches!(
-                Output::create(&folder),
-                Err(OutputError::NotWritable { .. })
-            ),
-            "{folder:?}"
-        );
+    for folder in [file.clone(), file.join("under"), PathBuf::from("/proc/nothing-here")] {
+        assert!(matches!(Output::create(&folder), Err(OutputError::NotWritable { .. })), "{folder:?}");
     }
 }
 
 #[test]
 fn fresh_folders_never_meet() {
     let place = tempfile::tempdir().unwrap();
-    let folders: std::collections::HashSet<_> = (0..5)
-        .map(|_| {
-            Output::fresh(place.path(), "quick")
-                .unwrap()
-                .folder()
-                .to_owned()
-        })
-        .collect();
+    let folders: std::collections::HashSet<_> =
+        (0..5).map(|_| Output::fresh(place.path(), "quick").unwrap().folder().to_owned()).collect();
     assert_eq!(folders.len(), 5);
     for folder in folders {
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
@@ -143,18 +115,10 @@ fn fill_the_disk() {
         return;
     };
     let mut output = Output::create(Path::new(&folder)).unwrap();
-    let error = (0..1_000)
-        .find_map(|number| output.append(&trial(number)).err())
-        .unwrap();
+    let error = (0..1_000).find_map(|number| output.append(&trial(number)).err()).unwrap();
     assert!(error.to_string().contains(TRIALS), "{error}");
-    let long = Summary {
-        answer: vec!["x".repeat(100_000)],
-        ..summary()
-    };
-    assert!(matches!(
-        output.write_summary(&long),
-        Err(OutputError::Write { .. })
-    ));
+    let long = Summary { answer: vec!["x".repeat(100_000)], ..summary() };
+    assert!(matches!(output.write_summary(&long), Err(OutputError::Write { .. })));
 }
 
 #[test]
@@ -169,11 +133,7 @@ fn a_full_disk_leaves_whole_lines_only() {
         .env(FOLDER, &folder)
         .output()
         .unwrap();
-    assert!(
-        child.status.success(),
-        "{}",
-        String::from_utf8_lossy(&child.stdout)
-    );
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     assert_eq!(names(&folder), [TRIALS], "no summary, and no piece of one");
     let text = fs::read_to_string(folder.join(TRIALS)).unwrap();
     assert!(text.ends_with('\n'));

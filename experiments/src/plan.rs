@@ -46,18 +46,10 @@ impl Plan {
             block.shuffle(&mut rng);
             for levels in block {
                 let trial = trials.len() as u64;
-                trials.push(Planned {
-                    trial,
-                    levels: levels.clone(),
-                    seed: trial_seed(seed, levels, index),
-                });
+                trials.push(Planned { trial, levels: levels.clone(), seed: trial_seed(seed, levels, index) });
             }
         }
-        Self {
-            seed,
-            cells,
-            trials,
-        }
+        Self { seed, cells, trials }
     }
 }
 
@@ -72,17 +64,9 @@ pub fn fresh_seed() -> u64 {
 
 /// The seed of the trial number `index`, from 0, of the cell with these levels.
 pub fn trial_seed(run_seed: u64, levels: &Levels, index: u64) -> u64 {
-    let Levels {
-        policy,
-        mechanism,
-        workload,
-        fault,
-        spare,
-        region_bytes,
-    } = levels;
+    let Levels { policy, mechanism, workload, fault, spare, region_bytes } = levels;
     // No name has a line break in it, so no two cells have the same text.
-    let text =
-        format!("{policy}\n{mechanism}\n{workload}\n{fault}\n{spare}\n{region_bytes}\n{index}");
+    let text = format!("{policy}\n{mechanism}\n{workload}\n{fault}\n{spare}\n{region_bytes}\n{index}");
     xxh3_64_with_seed(text.as_bytes(), run_seed) & LARGEST_SEED
 }
 
@@ -179,11 +163,8 @@ mod tests {
         let plan = Plan::new(&catalog::load("quick").unwrap(), 1);
         let seeds: HashSet<_> = plan.trials.iter().map(|planned| planned.seed).collect();
         assert_eq!(seeds.len(), plan.trials.len());
-        let blocks: Vec<Vec<_>> = plan
-            .trials
-            .chunks(plan.cells.len())
-            .map(|block| block.iter().map(|t| &t.levels).collect())
-            .collect();
+        let blocks: Vec<Vec<_>> =
+            plan.trials.chunks(plan.cells.len()).map(|block| block.iter().map(|t| &t.levels).collect()).collect();
         assert_ne!(blocks[0], blocks[1]);
     }
 

@@ -51,37 +51,15 @@ impl RunArgs {
     /// [`PrepareError`].
     pub fn prepare(self) -> Result<Prepared, PrepareError> {
         let mut suite = catalog::load(&self.suite)?;
-        let Self {
-            policy,
-            mechanism,
-            workload,
-            fault,
-            corpus,
-            seed,
-            trials,
-            ..
-        } = self;
-        Narrowing {
-            policy,
-            mechanism,
-            workload,
-            fault,
-            corpus,
-            seed,
-            trials,
-        }
-        .apply(&mut suite)?;
+        let Self { policy, mechanism, workload, fault, corpus, seed, trials, .. } = self;
+        Narrowing { policy, mechanism, workload, fault, corpus, seed, trials }.apply(&mut suite)?;
         let seed = *suite.seed.get_or_insert_with(fresh_seed);
         let plan = Plan::new(&suite, seed);
         let output = match self.out {
             Some(folder) => Output::create(&folder)?,
             None => Output::fresh(Path::new("runs"), &suite.name)?,
         };
-        Ok(Prepared {
-            suite,
-            plan,
-            output,
-        })
+        Ok(Prepared { suite, plan, output })
     }
 }
 
@@ -104,22 +82,11 @@ impl TrialArgs {
         suite.factors.fault = vec![self.fault];
         suite.factors.trials = 1;
         suite.seed = None;
-        Narrowing {
-            corpus: self.corpus,
-            ..Narrowing::default()
-        }
-        .apply(&mut suite)?;
+        Narrowing { corpus: self.corpus, ..Narrowing::default() }.apply(&mut suite)?;
         let seed = self.seed.unwrap_or_else(fresh_seed);
         // The plan of one cell has one trial; only its seed is the user's.
         let levels = Plan::new(&suite, seed).cells.swap_remove(0);
-        Ok((
-            suite,
-            Planned {
-                trial: 0,
-                levels,
-                seed,
-            },
-        ))
+        Ok((suite, Planned { trial: 0, levels, seed }))
     }
 }
 
@@ -128,18 +95,8 @@ fn recorded(folder: &Path, line: u64) -> Result<(Suite, Planned), PrepareError> 
     let manifest = output::read_manifest(folder)?;
     let trial = output::read_trial(folder, line)?;
     let file = folder.join(output::MANIFEST);
-    let suite = catalog::parse(
-        &format!("{} (settings)", file.display()),
-        &manifest.settings,
-    )?;
-    Ok((
-        suite,
-        Planned {
-            trial: trial.trial,
-            levels: trial.levels,
-            seed: trial.seed,
-        },
-    ))
+    let suite = catalog::parse(&format!("{} (settings)", file.display()), &manifest.settings)?;
+    Ok((suite, Planned { trial: trial.trial, levels: trial.levels, seed: trial.seed }))
 }
 
 #[cfg(test)]
@@ -151,10 +108,7 @@ mod tests {
     use clap::Parser;
 
     fn trial(arguments: &[&str]) -> TrialArgs {
-        match Cli::try_parse_from([&["crashbed", "trial"], arguments].concat())
-            .unwrap()
-            .command
-        {
+        match Cli::try_parse_from([&["crashbed", "trial"], arguments].concat()).unwrap().command {
             Command::Trial(arguments) => arguments,
             other => panic!("{other:?}"),
         }
@@ -162,31 +116,10 @@ mod tests {
 
     #[test]
     fn a_trial_has_the_levels_and_the_seed_that_were_asked_for() {
-        let arguments = [
-            "--policy",
-            "zero-state",
-            "--mechanism",
-            "full-copy",
-            "--fault",
-            "kill",
-            "--seed",
-            "9",
-        ];
+        let arguments = ["--policy", "zero-state", "--mechanism", "full-copy", "--fault", "kill", "--seed", "9"];
         let (suite, planned) = trial(&arguments).prepare().unwrap();
-        assert_eq!(
-            (
-                planned.levels.policy.as_str(),
-                planned.levels.fault.as_str()
-            ),
-            ("zero-state", "kill")
-        );
-        assert_eq!(
-            (
-                planned.levels.mechanism.as_str(),
-                planned.levels.workload.as_str()
-            ),
-            ("full-copy", "kv")
-        );
+        assert_eq!((planned.levels.policy.as_str(), planned.levels.fault.as_str()), ("zero-state", "kill"));
+        assert_eq!((planned.levels.mechanism.as_str(), planned.levels.workload.as_str()), ("full-copy", "kv"));
         assert_eq!(planned.seed, 9);
         assert_eq!(Plan::new(&suite, 1).cells, [planned.levels]);
     }
@@ -216,10 +149,7 @@ mod tests {
                 "committed_operations": 0,
             });
             let levels = serde_json::to_value(&planned.levels).unwrap();
-            trial
-                .as_object_mut()
-                .unwrap()
-                .extend(levels.as_object().unwrap().clone());
+            trial.as_object_mut().unwrap().extend(levels.as_object().unwrap().clone());
             format!("{trial}\n")
         };
         plan.trials.iter().take(20).map(line).collect()

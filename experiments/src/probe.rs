@@ -18,13 +18,7 @@ use std::os::unix::fs::FileExt;
 pub fn sealed_memory() -> Result<(), Errno> {
     let memory = memfd_create("probe", MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC)?;
     // SAFETY: F_ADD_SEALS takes a descriptor, which `memory` owns, and an int; it touches no memory of ours.
-    let result = unsafe {
-        libc::fcntl(
-            memory.as_raw_fd(),
-            libc::F_ADD_SEALS,
-            libc::F_SEAL_FUTURE_WRITE,
-        )
-    };
+    let result = unsafe { libc::fcntl(memory.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_FUTURE_WRITE) };
     Errno::result(result).map(drop)
 }
 
@@ -48,10 +42,7 @@ pub fn pidfd() -> Result<OwnedFd, Errno> {
 pub fn wait_by_pidfd() -> Result<(), Errno> {
     use std::os::fd::AsFd;
     let descriptor = pidfd()?;
-    match waitid(
-        Id::PIDFd(descriptor.as_fd()),
-        WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG,
-    ) {
+    match waitid(Id::PIDFd(descriptor.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
         // A process is no child of itself: the kernel knows the kind, and that is what was asked.
         Err(Errno::ECHILD) | Ok(_) => Ok(()),
         Err(error) => Err(error),
@@ -116,9 +107,7 @@ pub fn pagemap() -> Result<(), Errno> {
     let on_the_stack = 0_u8;
     let here = std::ptr::from_ref(&on_the_stack).addr() as u64;
     let pagemap = File::open("/proc/self/pagemap").map_err(errno)?;
-    pagemap
-        .read_exact_at(&mut [0; 8], here / crate::size::Size::PAGE * 8)
-        .map_err(errno)
+    pagemap.read_exact_at(&mut [0; 8], here / crate::size::Size::PAGE * 8).map_err(errno)
 }
 
 /// Sealing a mapping against `mmap`, `munmap` and `mprotect` (`mseal(2)`, Linux 6.10).

@@ -33,16 +33,10 @@ impl Progress {
     /// Nothing of `total` trials is done.
     pub fn new(total: u64) -> Self {
         if !io::stderr().is_terminal() {
-            return Self(Shown::Lines(Lines {
-                total,
-                done: 0,
-                tenths: 0,
-                told: Instant::now(),
-            }));
+            return Self(Shown::Lines(Lines { total, done: 0, tenths: 0, told: Instant::now() }));
         }
         let template = "{bar:30} {pos}/{len} trials  {elapsed}  {eta} left  {wide_msg}";
-        let style =
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         Self(Shown::Bar(ProgressBar::new(total).with_style(style)))
     }
 
@@ -103,12 +97,7 @@ mod tests {
     #[test]
     fn a_fast_run_tells_each_tenth() {
         let told = Instant::now();
-        let mut lines = Lines {
-            total: 720,
-            done: 0,
-            tenths: 0,
-            told,
-        };
+        let mut lines = Lines { total: 720, done: 0, tenths: 0, told };
         let said: Vec<_> = (0..720).filter_map(|_| lines.done("fine", told)).collect();
         assert_eq!(said.len(), 10);
         assert_eq!(said[0], "72/720 trials  fine");
@@ -118,17 +107,8 @@ mod tests {
     #[test]
     fn a_slow_run_is_never_silent_for_long() {
         let start = Instant::now();
-        let mut lines = Lines {
-            total: 1_000_000,
-            done: 0,
-            tenths: 0,
-            told: start,
-        };
-        let said = (1..=60).filter(|second| {
-            lines
-                .done("slow", start + Duration::from_secs(*second))
-                .is_some()
-        });
+        let mut lines = Lines { total: 1_000_000, done: 0, tenths: 0, told: start };
+        let said = (1..=60).filter(|second| lines.done("slow", start + Duration::from_secs(*second)).is_some());
         assert_eq!(said.count(), 12);
     }
 }

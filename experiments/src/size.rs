@@ -30,9 +30,7 @@ impl Size {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SizeError {
     /// It is not a number with a unit.
-    #[error(
-        "`{text}` is not a size; write a number and a unit, as `64 MiB` (units: B, KiB, MiB, GiB)"
-    )]
+    #[error("`{text}` is not a size; write a number and a unit, as `64 MiB` (units: B, KiB, MiB, GiB)")]
     NotASize {
         /// What was written.
         text: String,
@@ -57,17 +55,10 @@ impl FromStr for Size {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
-        let size: ByteSize = text.parse().map_err(|_| SizeError::NotASize {
-            text: text.to_owned(),
-        })?;
+        let size: ByteSize = text.parse().map_err(|_| SizeError::NotASize { text: text.to_owned() })?;
         match size.as_u64() {
-            bytes if bytes > Self::MOST => Err(SizeError::TooLarge {
-                text: text.to_owned(),
-            }),
-            bytes if bytes == 0 || bytes % Self::PAGE != 0 => Err(SizeError::NotPages {
-                text: text.to_owned(),
-                bytes,
-            }),
+            bytes if bytes > Self::MOST => Err(SizeError::TooLarge { text: text.to_owned() }),
+            bytes if bytes == 0 || bytes % Self::PAGE != 0 => Err(SizeError::NotPages { text: text.to_owned(), bytes }),
             bytes => Ok(Self(bytes)),
         }
     }
@@ -77,10 +68,7 @@ impl fmt::Display for Size {
     /// Exact, in the largest unit that divides it: what is printed reads back as the same size.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-        match units
-            .iter()
-            .find(|(_, shift)| self.0.trailing_zeros() >= *shift)
-        {
+        match units.iter().find(|(_, shift)| self.0.trailing_zeros() >= *shift) {
             Some((unit, shift)) => write!(f, "{} {unit}", self.0 >> shift),
             None => write!(f, "{} B", self.0),
         }
@@ -142,20 +130,11 @@ mod tests {
     #[test]
     fn bad_sizes_say_what_is_wrong() {
         for text in ["", "many", "-64 MiB", "64 Mib bytes", "NaN MiB"] {
-            assert!(
-                matches!(text.parse::<Size>(), Err(SizeError::NotASize { .. })),
-                "{text}"
-            );
+            assert!(matches!(text.parse::<Size>(), Err(SizeError::NotASize { .. })), "{text}");
         }
         for text in ["0", "0 MiB", "1 B", "1 KB", "4097"] {
-            assert!(
-                matches!(text.parse::<Size>(), Err(SizeError::NotPages { .. })),
-                "{text}"
-            );
+            assert!(matches!(text.parse::<Size>(), Err(SizeError::NotPages { .. })), "{text}");
         }
-        assert!(matches!(
-            "1000000 PiB".parse::<Size>(),
-            Err(SizeError::TooLarge { .. })
-        ));
+        assert!(matches!("1000000 PiB".parse::<Size>(), Err(SizeError::TooLarge { .. })));
     }
 }

@@ -23,11 +23,7 @@ pub struct Suite {
     #[serde(default)]
     pub description: String,
     /// The seed of every random choice; drawn afresh for each run where missing.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "levels::seed"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "levels::seed")]
     pub seed: Option<u64>,
     /// What is varied.
     pub factors: Factors,
@@ -188,23 +184,13 @@ pub struct Floor {
 
 impl Default for Kv {
     fn default() -> Self {
-        Self {
-            mix: Mix::A,
-            records: 1_000,
-            operations: 200,
-            commit_every: 10,
-        }
+        Self { mix: Mix::A, records: 1_000, operations: 200, commit_every: 10 }
     }
 }
 
 impl Default for Documents {
     fn default() -> Self {
-        Self {
-            corpus: None,
-            documents: 40,
-            hostile: 4,
-            commit_every: 4,
-        }
+        Self { corpus: None, documents: 40, hostile: 4, commit_every: 4 }
     }
 }
 
@@ -216,10 +202,7 @@ impl Default for Heartbeat {
 
 impl Default for Intensity {
     fn default() -> Self {
-        Self {
-            restarts: 20,
-            within_ms: 5_000,
-        }
+        Self { restarts: 20, within_ms: 5_000 }
     }
 }
 

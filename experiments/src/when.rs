@@ -66,11 +66,7 @@ impl TryFrom<f64> for Probability {
 
     fn try_from(p: f64) -> Result<Self, String> {
         // Zero would plan faults that never strike.
-        if p > 0.0 && p <= 1.0 {
-            Ok(Self(p))
-        } else {
-            Err(format!("{p} is not a probability above 0 and up to 1"))
-        }
+        if p > 0.0 && p <= 1.0 { Ok(Self(p)) } else { Err(format!("{p} is not a probability above 0 and up to 1")) }
     }
 }
 
@@ -82,11 +78,7 @@ impl TryFrom<f64> for Mean {
     type Error = String;
 
     fn try_from(mean: f64) -> Result<Self, String> {
-        if mean > 0.0 && mean.is_finite() {
-            Ok(Self(mean))
-        } else {
-            Err(format!("{mean} is not a mean above 0"))
-        }
+        if mean > 0.0 && mean.is_finite() { Ok(Self(mean)) } else { Err(format!("{mean} is not a mean above 0")) }
     }
 }
 
@@ -94,41 +86,20 @@ impl TryFrom<TriggerKeys> for Trigger {
     type Error = &'static str;
 
     fn try_from(keys: TriggerKeys) -> Result<Self, Self::Error> {
-        let TriggerKeys {
-            kind,
-            at,
-            p,
-            mean_ms,
-            mean_operations,
-            name,
-            pass,
-        } = keys;
+        let TriggerKeys { kind, at, p, mean_ms, mean_operations, name, pass } = keys;
         match (kind, at, p, mean_ms, mean_operations, name, pass) {
-            (TriggerKind::AtOperation, at, None, None, None, None, None) => {
-                Ok(Self::AtOperation(at))
-            }
-            (TriggerKind::Probability, None, Some(p), None, None, None, None) => {
-                Ok(Self::Probability(p.0))
-            }
-            (TriggerKind::Exponential, None, None, Some(mean), None, None, None) => {
-                Ok(Self::ExponentialMs(mean.0))
-            }
+            (TriggerKind::AtOperation, at, None, None, None, None, None) => Ok(Self::AtOperation(at)),
+            (TriggerKind::Probability, None, Some(p), None, None, None, None) => Ok(Self::Probability(p.0)),
+            (TriggerKind::Exponential, None, None, Some(mean), None, None, None) => Ok(Self::ExponentialMs(mean.0)),
             (TriggerKind::Exponential, None, None, None, Some(mean), None, None) => {
                 Ok(Self::ExponentialOperations(mean.0))
             }
             (TriggerKind::Point, None, None, None, None, Some(name), pass) if !name.is_empty() => {
-                Ok(Self::Point {
-                    name,
-                    pass: pass.unwrap_or(0),
-                })
+                Ok(Self::Point { name, pass: pass.unwrap_or(0) })
             }
             (TriggerKind::AtOperation, ..) => Err("a trigger `at-operation` takes `at` or nothing"),
-            (TriggerKind::Probability, ..) => {
-                Err("a trigger `probability` takes `p` and nothing else")
-            }
-            (TriggerKind::Exponential, ..) => {
-                Err("a trigger `exponential` takes `mean_ms` or `mean_operations`")
-            }
+            (TriggerKind::Probability, ..) => Err("a trigger `probability` takes `p` and nothing else"),
+            (TriggerKind::Exponential, ..) => Err("a trigger `exponential` takes `mean_ms` or `mean_operations`"),
             (TriggerKind::Point, ..) => Err("a trigger `point` takes `name` and maybe `pass`"),
         }
     }
@@ -136,37 +107,16 @@ impl TryFrom<TriggerKeys> for Trigger {
 
 impl From<Trigger> for TriggerKeys {
     fn from(trigger: Trigger) -> Self {
-        let keys = |kind| Self {
-            kind,
-            at: None,
-            p: None,
-            mean_ms: None,
-            mean_operations: None,
-            name: None,
-            pass: None,
-        };
+        let keys =
+            |kind| Self { kind, at: None, p: None, mean_ms: None, mean_operations: None, name: None, pass: None };
         match trigger {
-            Trigger::AtOperation(at) => Self {
-                at,
-                ..keys(TriggerKind::AtOperation)
-            },
-            Trigger::Probability(p) => Self {
-                p: Some(Probability(p)),
-                ..keys(TriggerKind::Probability)
-            },
-            Trigger::ExponentialMs(mean) => Self {
-                mean_ms: Some(Mean(mean)),
-                ..keys(TriggerKind::Exponential)
-            },
-            Trigger::ExponentialOperations(mean) => Self {
-                mean_operations: Some(Mean(mean)),
-                ..keys(TriggerKind::Exponential)
-            },
-            Trigger::Point { name, pass } => Self {
-                name: Some(name),
-                pass: Some(pass),
-                ..keys(TriggerKind::Point)
-            },
+            Trigger::AtOperation(at) => Self { at, ..keys(TriggerKind::AtOperation) },
+            Trigger::Probability(p) => Self { p: Some(Probability(p)), ..keys(TriggerKind::Probability) },
+            Trigger::ExponentialMs(mean) => Self { mean_ms: Some(Mean(mean)), ..keys(TriggerKind::Exponential) },
+            Trigger::ExponentialOperations(mean) => {
+                Self { mean_operations: Some(Mean(mean)), ..keys(TriggerKind::Exponential) }
+            }
+            Trigger::Point { name, pass } => Self { name: Some(name), pass: Some(pass), ..keys(TriggerKind::Point) },
         }
     }
 }

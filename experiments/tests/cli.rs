@@ -6,10 +6,7 @@ use std::path::Path;
 
 /// The program, run in `folder`.
 fn crashbed(folder: &Path, arguments: &[&str]) -> OutputAssert {
-    Command::new(cargo_bin("crashbed"))
-        .current_dir(folder)
-        .args(arguments)
-        .assert()
+    Command::new(cargo_bin("crashbed")).current_dir(folder).args(arguments).assert()
 }
 
 /// That the program refuses, with this status and these words, and leaves the folder as it is.
@@ -19,21 +16,14 @@ fn refuses(folder: &Path, arguments: &[&str], status: i32, words: &[&str]) {
     let output = crashbed(folder, arguments).code(status);
     let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
     for word in words {
-        assert!(
-            said.contains(word),
-            "{arguments:?} does not say {word:?}: {said}"
-        );
+        assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
     }
     assert!(output.get_output().stdout.is_empty());
     assert_eq!(names(folder), before, "{arguments:?} left something behind");
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = folder
-        .read_dir()
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> = folder.read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -47,30 +37,12 @@ fn unknown_names_get_the_nearest_one() {
     let place = place();
     let cases: [(&[&str], &str); 8] = [
         (&["run", "quik"], "the nearest suite is `quick`"),
-        (
-            &["run", "quick", "--policy", "zero-stat"],
-            "the nearest is `zero-state`",
-        ),
-        (
-            &["run", "quick", "--policy", "zero-state,resume"],
-            "the nearest is `checkpoint-resume`",
-        ),
-        (
-            &["run", "quick", "--mechanism", "fullcopy"],
-            "the nearest is `full-copy`",
-        ),
-        (
-            &["run", "quick", "--workload", "document"],
-            "the nearest is `documents`",
-        ),
-        (
-            &["run", "quick", "--fault", "null"],
-            "the nearest is `null-read`",
-        ),
-        (
-            &["trial", "--fault", "stackoverflow"],
-            "the nearest is `stack-overflow`",
-        ),
+        (&["run", "quick", "--policy", "zero-stat"], "the nearest is `zero-state`"),
+        (&["run", "quick", "--policy", "zero-state,resume"], "the nearest is `checkpoint-resume`"),
+        (&["run", "quick", "--mechanism", "fullcopy"], "the nearest is `full-copy`"),
+        (&["run", "quick", "--workload", "document"], "the nearest is `documents`"),
+        (&["run", "quick", "--fault", "null"], "the nearest is `null-read`"),
+        (&["trial", "--fault", "stackoverflow"], "the nearest is `stack-overflow`"),
         (&["runs", "quick"], "'run'"),
     ];
     for (arguments, words) in cases {
@@ -81,47 +53,17 @@ fn unknown_names_get_the_nearest_one() {
 #[test]
 fn a_level_that_is_not_in_the_suite_is_refused_with_those_that_are() {
     let place = place();
-    refuses(
-        place.path(),
-        &["run", "documents", "--fault", "kill"],
-        2,
-        &["has no fault `kill`", "it has: none"],
-    );
-    refuses(
-        place.path(),
-        &["run", "documents", "--workload", "kv"],
-        2,
-        &["`documents`", "has no workload `kv`"],
-    );
+    refuses(place.path(), &["run", "documents", "--fault", "kill"], 2, &["has no fault `kill`", "it has: none"]);
+    refuses(place.path(), &["run", "documents", "--workload", "kv"], 2, &["`documents`", "has no workload `kv`"]);
 }
 
 #[test]
 fn numbers_out_of_range_are_refused() {
     let place = place();
-    refuses(
-        place.path(),
-        &["run", "quick", "--trials", "0"],
-        2,
-        &["--trials", "0"],
-    );
-    refuses(
-        place.path(),
-        &["run", "quick", "--trials", "99999999999"],
-        2,
-        &["too many", "1000000"],
-    );
-    refuses(
-        place.path(),
-        &["run", "quick", "--seed", "-1"],
-        2,
-        &["--seed"],
-    );
-    refuses(
-        place.path(),
-        &["run", "quick", "--seed", "many"],
-        2,
-        &["--seed", "many"],
-    );
+    refuses(place.path(), &["run", "quick", "--trials", "0"], 2, &["--trials", "0"]);
+    refuses(place.path(), &["run", "quick", "--trials", "99999999999"], 2, &["too many", "1000000"]);
+    refuses(place.path(), &["run", "quick", "--seed", "-1"], 2, &["--seed"]);
+    refuses(place.path(), &["run", "quick", "--seed", "many"], 2, &["--seed", "many"]);
 }
 
 #[test]
@@ -129,84 +71,30 @@ fn a_bad_suite_is_named_with_file_line_key_and_nearest_name() {
     let place = place();
     let quick = include_str!("../suites/quick.toml");
     let cases = [
-        (
-            "policy = [\"zero-state\"",
-            "policy = [\"zero\"",
-            "factors.policy",
-            "the nearest is `zero-state`",
-        ),
-        (
-            "mechanism = [",
-            "mechansim = [",
-            "factors",
-            "the nearest is `mechanism`",
-        ),
+        ("policy = [\"zero-state\"", "policy = [\"zero\"", "factors.policy", "the nearest is `zero-state`"),
+        ("mechanism = [", "mechansim = [", "factors", "the nearest is `mechanism`"),
         ("trials = 4", "trials = 0", "factors.trials", "at least 1"),
-        (
-            "kind = \"at-operation\"",
-            "kind = \"probability\"\np = 1.5",
-            "trigger.p",
-            "1.5 is not a probability",
-        ),
-        (
-            "region = \"64 MiB\"",
-            "region = \"64 KiB\"",
-            "factors.region",
-            "smaller than the workload",
-        ),
+        ("kind = \"at-operation\"", "kind = \"probability\"\np = 1.5", "trigger.p", "1.5 is not a probability"),
+        ("region = \"64 MiB\"", "region = \"64 KiB\"", "factors.region", "smaller than the workload"),
     ];
     for (was, by, key, words) in cases {
         let text = quick.replace(was, by);
-        let changed = text
-            .lines()
-            .zip(quick.lines())
-            .position(|(new, old)| new != old)
-            .unwrap();
+        let changed = text.lines().zip(quick.lines()).position(|(new, old)| new != old).unwrap();
         let line = changed + by.lines().count();
         fs::write(place.path().join("mine.toml"), text).unwrap();
-        refuses(
-            place.path(),
-            &["run", "mine.toml"],
-            2,
-            &[&format!("mine.toml:{line}: "), key, words],
-        );
+        refuses(place.path(), &["run", "mine.toml"], 2, &[&format!("mine.toml:{line}: "), key, words]);
     }
-    refuses(
-        place.path(),
-        &["run", "missing.toml"],
-        2,
-        &["missing.toml", "No such file"],
-    );
-    refuses(
-        place.path(),
-        &["run", "."],
-        2,
-        &["cannot read the suite `.`"],
-    );
+    refuses(place.path(), &["run", "missing.toml"], 2, &["missing.toml", "No such file"]);
+    refuses(place.path(), &["run", "."], 2, &["cannot read the suite `.`"]);
 }
 
 #[test]
 fn a_corpus_that_is_missing_or_empty_is_refused() {
     let place = place();
     fs::create_dir(place.path().join("empty")).unwrap();
-    refuses(
-        place.path(),
-        &["run", "documents", "--corpus", "nowhere"],
-        2,
-        &["the corpus `nowhere`", "No such file"],
-    );
-    refuses(
-        place.path(),
-        &["run", "documents", "--corpus", "empty"],
-        2,
-        &["`empty` is empty"],
-    );
-    refuses(
-        place.path(),
-        &["run", "state-integrity", "--corpus", "empty"],
-        2,
-        &["workload `documents`"],
-    );
+    refuses(place.path(), &["run", "documents", "--corpus", "nowhere"], 2, &["the corpus `nowhere`", "No such file"]);
+    refuses(place.path(), &["run", "documents", "--corpus", "empty"], 2, &["`empty` is empty"]);
+    refuses(place.path(), &["run", "state-integrity", "--corpus", "empty"], 2, &["workload `documents`"]);
 }
 
 #[test]
@@ -215,26 +103,11 @@ fn an_output_folder_that_is_not_empty_or_not_writable_is_left_alone() {
     let full = place.path().join("full");
     fs::create_dir(&full).unwrap();
     fs::write(full.join("thesis.tex"), "precious").unwrap();
-    refuses(
-        place.path(),
-        &["run", "quick", "--out", "full"],
-        1,
-        &["output folder `full` is not empty"],
-    );
+    refuses(place.path(), &["run", "quick", "--out", "full"], 1, &["output folder `full` is not empty"]);
     assert_eq!(names(&full), ["thesis.tex"]);
-    refuses(
-        place.path(),
-        &["run", "quick", "--out", "full/thesis.tex"],
-        1,
-        &["is not writable"],
-    );
+    refuses(place.path(), &["run", "quick", "--out", "full/thesis.tex"], 1, &["is not writable"]);
     // Root too cannot write here.
-    refuses(
-        place.path(),
-        &["run", "quick", "--out", "/proc/nothing-here"],
-        1,
-        &["/proc/nothing-here", "not writable"],
-    );
+    refuses(place.path(), &["run", "quick", "--out", "/proc/nothing-here"], 1, &["/proc/nothing-here", "not writable"]);
 }
 
 #[test]
@@ -242,34 +115,16 @@ fn what_is_no_run_is_refused() {
     let place = place();
     refuses(place.path(), &["report", "nowhere"], 1, &["nowhere"]);
     refuses(place.path(), &["plot", "nowhere"], 1, &["nowhere"]);
-    refuses(
-        place.path(),
-        &["trial", "--from", "nowhere", "--line", "1"],
-        1,
-        &["nowhere/manifest.json"],
-    );
-    refuses(
-        place.path(),
-        &["trial", "--from", "nowhere"],
-        2,
-        &["--line"],
-    );
+    refuses(place.path(), &["trial", "--from", "nowhere", "--line", "1"], 1, &["nowhere/manifest.json"]);
+    refuses(place.path(), &["trial", "--from", "nowhere"], 2, &["--line"]);
     refuses(place.path(), &["trial", "--line", "3"], 2, &["--from"]);
-    refuses(
-        place.path(),
-        &["trial", "--from", "x", "--line", "1", "--fault", "kill"],
-        2,
-        &["--from", "--fault"],
-    );
+    refuses(place.path(), &["trial", "--from", "x", "--line", "1", "--fault", "kill"], 2, &["--from", "--fault"]);
 }
 
 #[test]
 fn list_and_doctor_answer_and_leave_nothing() {
     let place = place();
-    for (command, words) in [
-        ("list", ["state-integrity", "null-read"]),
-        ("doctor", ["PAGEMAP_SCAN", "RLIMIT_NPROC"]),
-    ] {
+    for (command, words) in [("list", ["state-integrity", "null-read"]), ("doctor", ["PAGEMAP_SCAN", "RLIMIT_NPROC"])] {
         let output = crashbed(place.path(), &[command]).success();
         let said = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
         assert!(words.iter().all(|word| said.contains(word)), "{said}");
@@ -282,10 +137,5 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let program = cargo_bin("crashbed");
     // The pipe's status is that of its last command; the shell prints the first one's.
     let script = "{ \"$0\" list; echo $? >&2; } | true";
-    Command::new("sh")
-        .args(["-c", script])
-        .arg(program)
-        .assert()
-        .success()
-        .stderr_eq("0\n");
+    Command::new("sh").args(["-c", script]).arg(program).assert().success().stderr_eq("0\n");
 }

@@ -72,20 +72,12 @@ const WORDS: [&str; 40] = [
 ///
 /// # Errors
 /// [`CorpusError::Io`] with the folder or file that cannot be written.
-pub fn write(
-    folder: &Path,
-    seed: u64,
-    documents: u32,
-    hostile: u32,
-) -> Result<Corpus, CorpusError> {
+pub fn write(folder: &Path, seed: u64, documents: u32, hostile: u32) -> Result<Corpus, CorpusError> {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         std::fs::write(&path, bytes).map_err(|source| CorpusError::Io { path, source })
     };
-    std::fs::create_dir_all(folder).map_err(|source| CorpusError::Io {
-        path: folder.to_owned(),
-        source,
-    })?;
+    std::fs::create_dir_all(folder).map_err(|source| CorpusError::Io { path: folder.to_owned(), source })?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut corpus = Corpus::default();
     for number in 0..documents {
@@ -113,11 +105,7 @@ pub fn write(
         };
         let name = format!("{kind}-{number:04}.json");
         put(&name, &bytes)?;
-        if kind == "deep" {
-            corpus.crashing.push(name)
-        } else {
-            corpus.failing.push(name)
-        }
+        if kind == "deep" { corpus.crashing.push(name) } else { corpus.failing.push(name) }
     }
     Ok(corpus)
 }
@@ -161,12 +149,7 @@ fn order(rng: &mut ChaCha8Rng) -> Value {
 fn measurement(rng: &mut ChaCha8Rng) -> Value {
     let rows: Vec<Value> = (0..rng.random_range(10..80))
         .map(|row| {
-            json!([
-                row,
-                rng.random::<f64>() * 40.0 - 10.0,
-                -rng.random_range(0..1_i64 << 40),
-                "\u{b0}C \"ok\"\n"
-            ])
+            json!([row, rng.random::<f64>() * 40.0 - 10.0, -rng.random_range(0..1_i64 << 40), "\u{b0}C \"ok\"\n"])
         })
         .collect();
     json!({ "station": text(rng, 2), "columns": ["n", "value", "offset", "unit"], "rows": rows })
@@ -184,13 +167,9 @@ fn configuration(rng: &mut ChaCha8Rng) -> Value {
             };
         }
         if rng.random_ratio(1, 5) {
-            return (0..rng.random_range(0..4))
-                .map(|_| level(rng, depth - 1))
-                .collect();
+            return (0..rng.random_range(0..4)).map(|_| level(rng, depth - 1)).collect();
         }
-        (0..rng.random_range(1..5))
-            .map(|_| (word(rng).to_owned(), level(rng, depth - 1)))
-            .collect()
+        (0..rng.random_range(1..5)).map(|_| (word(rng).to_owned(), level(rng, depth - 1))).collect()
     }
     json!({ "version": rng.random_range(1..9), "settings": level(rng, 7) })
 }
@@ -205,25 +184,10 @@ mod tests {
     fn documents_are_what_they_are_said_to_be() {
         let folder = tempfile::tempdir().unwrap();
         let corpus = write(folder.path(), 1, 40, 9).unwrap();
-        assert_eq!(
-            (
-                corpus.sound.len(),
-                corpus.failing.len(),
-                corpus.crashing.len()
-            ),
-            (40, 6, 3)
-        );
+        assert_eq!((corpus.sound.len(), corpus.failing.len(), corpus.crashing.len()), (40, 6, 3));
         let listed = list(folder.path()).unwrap();
         let names: BTreeSet<&String> = listed.iter().map(|document| &document.name).collect();
-        assert_eq!(
-            names,
-            corpus
-                .sound
-                .iter()
-                .chain(&corpus.failing)
-                .chain(&corpus.crashing)
-                .collect()
-        );
+        assert_eq!(names, corpus.sound.iter().chain(&corpus.failing).chain(&corpus.crashing).collect());
         let mut words = 0;
         for document in &listed {
             let bytes = read(&document.path).unwrap();
@@ -231,12 +195,7 @@ mod tests {
                 assert_eq!(bytes, vec![b'['; super::DEPTH]);
             } else {
                 let extract = parse(&bytes);
-                assert_eq!(
-                    extract.is_ok(),
-                    corpus.sound.contains(&document.name),
-                    "{}",
-                    document.name
-                );
+                assert_eq!(extract.is_ok(), corpus.sound.contains(&document.name), "{}", document.name);
                 words += extract.map_or(0, |extract| extract.words.len());
             }
         }
@@ -248,11 +207,7 @@ mod tests {
         let bytes = |seed| {
             let folder = tempfile::tempdir().unwrap();
             write(folder.path(), seed, 8, 4).unwrap();
-            list(folder.path())
-                .unwrap()
-                .iter()
-                .map(|document| read(&document.path).unwrap())
-                .collect::<Vec<_>>()
+            list(folder.path()).unwrap().iter().map(|document| read(&document.path).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(bytes(1), bytes(1));
         assert_ne!(bytes(1), bytes(2));

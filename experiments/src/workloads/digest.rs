@@ -8,9 +8,7 @@ use std::fmt;
 use xxhash_rust::xxh3::Xxh3;
 
 /// A digest of a state; prints as 16 hexadecimal digits.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(transparent)]
 pub struct Digest(pub u64);
 

@@ -81,16 +81,8 @@ impl Index {
     /// index: it equals that of a pass that never met them.
     pub fn digest(&self) -> Digest {
         let mut digester = Digester::new();
-        digester.counts(
-            self.words
-                .iter()
-                .map(|(word, count)| (word.as_str(), *count)),
-        );
-        digester.counts(
-            self.paths
-                .iter()
-                .map(|(path, count)| (path.as_str(), *count)),
-        );
+        digester.counts(self.words.iter().map(|(word, count)| (word.as_str(), *count)));
+        digester.counts(self.paths.iter().map(|(path, count)| (path.as_str(), *count)));
         digester.finish()
     }
 }
@@ -116,10 +108,8 @@ fn add(counts: &mut HashMap<String, u64>, name: &str, count: u64) {
 /// # Errors
 /// [`DocumentError::Unreadable`] with what the system said.
 pub fn read(path: &Path) -> Result<Vec<u8>, DocumentError> {
-    std::fs::read(path).map_err(|error| DocumentError::Unreadable {
-        path: path.display().to_string(),
-        reason: error.to_string(),
-    })
+    std::fs::read(path)
+        .map_err(|error| DocumentError::Unreadable { path: path.display().to_string(), reason: error.to_string() })
 }
 
 /// Parses a document and takes out its words and paths. **A deep document overflows the stack.**
@@ -131,16 +121,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>, DocumentError> {
 /// # Errors
 /// [`DocumentError::NotUtf8`], [`DocumentError::NotJson`].
 pub fn parse(bytes: &[u8]) -> Result<Extract, DocumentError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| DocumentError::NotUtf8 {
-        at: error.valid_up_to() as u64,
-    })?;
+    let text = std::str::from_utf8(bytes).map_err(|error| DocumentError::NotUtf8 { at: error.valid_up_to() as u64 })?;
     let mut parser = serde_json::Deserializer::from_str(text);
     parser.disable_recursion_limit();
     let value = Value::deserialize(&mut parser)
         .and_then(|value| parser.end().map(|()| value))
-        .map_err(|error| DocumentError::NotJson {
-            reason: error.to_string(),
-        })?;
+        .map_err(|error| DocumentError::NotJson { reason: error.to_string() })?;
     let mut extract = Extract::default();
     walk(&value, &mut String::new(), &mut extract);
     Ok(extract)
@@ -170,10 +156,7 @@ fn walk(value: &Value, path: &mut String, extract: &mut Extract) {
             return;
         }
         Value::String(text) => {
-            for word in text
-                .split(|character: char| !character.is_alphanumeric())
-                .filter(|word| !word.is_empty())
-            {
+            for word in text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()) {
                 add(&mut extract.words, &word.to_lowercase(), 1);
             }
         }
@@ -222,42 +205,25 @@ pub enum CorpusError {
 /// # Errors
 /// [`CorpusError`] where the folder is missing, is none, or has no document, or a folder in it cannot be read.
 pub fn list(folder: &Path) -> Result<Vec<Document>, CorpusError> {
-    let metadata = std::fs::metadata(folder).map_err(|source| CorpusError::Io {
-        path: folder.to_owned(),
-        source,
-    })?;
+    let metadata = std::fs::metadata(folder).map_err(|source| CorpusError::Io { path: folder.to_owned(), source })?;
     if !metadata.is_dir() {
-        return Err(CorpusError::NotAFolder {
-            path: folder.to_owned(),
-        });
+        return Err(CorpusError::NotAFolder { path: folder.to_owned() });
     }
     let mut documents = Vec::new();
     for entry in walkdir::WalkDir::new(folder) {
         let entry = entry.map_err(|error| {
             let path = error.path().unwrap_or(folder).to_owned();
-            CorpusError::Io {
-                path,
-                source: error.into(),
-            }
+            CorpusError::Io { path, source: error.into() }
         })?;
-        let is_json = entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+        let is_json = entry.path().extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
         if entry.file_type().is_file() && is_json {
             let path = entry.into_path();
-            let name = path
-                .strip_prefix(folder)
-                .unwrap_or(&path)
-                .to_string_lossy()
-                .into_owned();
+            let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
             documents.push(Document { name, path });
         }
     }
     if documents.is_empty() {
-        return Err(CorpusError::Empty {
-            path: folder.to_owned(),
-        });
+        return Err(CorpusError::Empty { path: folder.to_owned() });
     }
     documents.sort();
     Ok(documents)

@@ -56,9 +56,7 @@ pub enum KvError {
         found: u32,
     },
     /// The two parts of a change do not go together.
-    #[error(
-        "the state is torn: its records' checksums add up to {sum}, but its total says {total}"
-    )]
+    #[error("the state is torn: its records' checksums add up to {sum}, but its total says {total}")]
     Torn {
         /// The total in the state.
         total: u64,
@@ -82,8 +80,7 @@ impl KvState {
         const NAME: usize = 24;
         const PLACES: usize = 3 * (size_of::<String>() + size_of::<Record>());
         let record = RECORD_BYTES + BLOCK + NAME + BLOCK + PLACES;
-        plan.records_before(plan.operations())
-            .saturating_mul(record as u64)
+        plan.records_before(plan.operations()).saturating_mul(record as u64)
     }
 
     /// Fills an empty map with the plan's records.
@@ -91,8 +88,7 @@ impl KvState {
         for key in 0..plan.records() {
             let record = Record::filled(key_name(key).as_str(), plan.loaded_content(key));
             self.total = self.total.wrapping_add(u64::from(record.checksum));
-            self.records
-                .insert(key_name(key).as_str().to_owned(), record);
+            self.records.insert(key_name(key).as_str().to_owned(), record);
         }
     }
 
@@ -121,16 +117,8 @@ impl KvState {
                 }
                 self.answers = answers;
             }
-            Operation::Update {
-                key,
-                field,
-                content,
-            } => self.change(key, field, content, between)?,
-            Operation::ReadModifyWrite {
-                key,
-                field,
-                content,
-            } => {
+            Operation::Update { key, field, content } => self.change(key, field, content, between)?,
+            Operation::ReadModifyWrite { key, field, content } => {
                 let checksum = read(&self.records, key_name(key).as_str())?.checksum;
                 self.answer(checksum);
                 self.change(key, field, content ^ u64::from(checksum), between)?;
@@ -139,9 +127,7 @@ impl KvState {
                 let name = key_name(key);
                 let name = name.as_str();
                 if self.records.contains_key(name) {
-                    return Err(KvError::Exists {
-                        name: name.to_owned(),
-                    });
+                    return Err(KvError::Exists { name: name.to_owned() });
                 }
                 let record = Record::filled(name, content);
                 let checksum = record.checksum;
@@ -164,14 +150,7 @@ impl KvState {
             read(&self.records, name)?;
             sum = sum.wrapping_add(u64::from(record.checksum));
         }
-        if sum == self.total {
-            Ok(())
-        } else {
-            Err(KvError::Torn {
-                total: self.total,
-                sum,
-            })
-        }
+        if sum == self.total { Ok(()) } else { Err(KvError::Torn { total: self.total, sum }) }
     }
 
     /// The digest of everything in the state, checksums included.
@@ -192,18 +171,10 @@ impl KvState {
         self.answers = fold(self.answers, checksum);
     }
 
-    fn change(
-        &mut self,
-        key: u64,
-        field: u8,
-        content: u64,
-        between: impl Fn(),
-    ) -> Result<(), KvError> {
+    fn change(&mut self, key: u64, field: u8, content: u64, between: impl Fn()) -> Result<(), KvError> {
         let name = key_name(key);
         let name = name.as_str();
-        let record = self.records.get_mut(name).ok_or_else(|| KvError::Missing {
-            name: name.to_owned(),
-        })?;
+        let record = self.records.get_mut(name).ok_or_else(|| KvError::Missing { name: name.to_owned() })?;
         record.check(name)?;
         let before = record.checksum;
         let start = usize::from(field) * FIELD_BYTES;
@@ -212,21 +183,14 @@ impl KvState {
         record.checksum = record.sum(name);
         let after = record.checksum;
         between();
-        self.total = self
-            .total
-            .wrapping_sub(u64::from(before))
-            .wrapping_add(u64::from(after));
+        self.total = self.total.wrapping_sub(u64::from(before)).wrapping_add(u64::from(after));
         Ok(())
     }
 }
 
 impl Record {
     fn filled(name: &str, content: u64) -> Self {
-        let mut record = Self {
-            value: vec![0; RECORD_BYTES],
-            version: 0,
-            checksum: 0,
-        };
+        let mut record = Self { value: vec![0; RECORD_BYTES], version: 0, checksum: 0 };
         fill(content, &mut record.value);
         record.checksum = record.sum(name);
         record
@@ -245,19 +209,13 @@ impl Record {
         if found == self.checksum && self.value.len() == RECORD_BYTES {
             Ok(())
         } else {
-            Err(KvError::Damaged {
-                name: name.to_owned(),
-                stored: self.checksum,
-                found,
-            })
+            Err(KvError::Damaged { name: name.to_owned(), stored: self.checksum, found })
         }
     }
 }
 
 fn read<'a>(records: &'a BTreeMap<String, Record>, name: &str) -> Result<&'a Record, KvError> {
-    let record = records.get(name).ok_or_else(|| KvError::Missing {
-        name: name.to_owned(),
-    })?;
+    let record = records.get(name).ok_or_else(|| KvError::Missing { name: name.to_owned() })?;
     record.check(name)?;
     Ok(record)
 }

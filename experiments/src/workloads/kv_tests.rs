@@ -82,19 +82,13 @@ fn lost_and_doubled_records_are_detected() {
     let mut state = loaded(&plan);
     let insert = plan.next_write(0).unwrap();
     state.apply(&plan, insert, || ()).unwrap();
-    assert!(matches!(
-        state.apply(&plan, insert, || ()),
-        Err(KvError::Exists { .. })
-    ));
+    assert!(matches!(state.apply(&plan, insert, || ()), Err(KvError::Exists { .. })));
     let lost = match plan.operation(0) {
         Operation::Read { key } => key_name(key).as_str().to_owned(),
         other => panic!("operation 0 of this seed is {other:?}"),
     };
     state.records.remove(&lost);
-    assert_eq!(
-        state.apply(&plan, 0, || ()),
-        Err(KvError::Missing { name: lost })
-    );
+    assert_eq!(state.apply(&plan, 0, || ()), Err(KvError::Missing { name: lost }));
     assert!(matches!(state.verify(), Err(KvError::Torn { .. })));
 }
 
@@ -105,11 +99,8 @@ fn the_declaration_is_enough_and_not_far_too_much() {
         let plan = Plan::new(1, Mix::D, records, 1000).unwrap();
         let mut state = loaded(&plan);
         (0..1000).for_each(|index| state.apply(&plan, index, || ()).unwrap());
-        let blocks: usize = state
-            .records
-            .iter()
-            .map(|(name, record)| name.capacity() + record.value.capacity() + 32)
-            .sum();
+        let blocks: usize =
+            state.records.iter().map(|(name, record)| name.capacity() + record.value.capacity() + 32).sum();
         let blocks = blocks as u64;
         assert!(
             (blocks * 9 / 8..blocks * 3 / 2).contains(&KvState::bytes(&plan)),

@@ -90,9 +90,7 @@ impl FromStr for Mix {
         Self::ALL
             .into_iter()
             .find(|mix| mix.name() == name)
-            .ok_or_else(|| PlanError::UnknownMix {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| PlanError::UnknownMix { name: name.to_owned() })
     }
 }
 
@@ -191,25 +189,14 @@ impl Plan {
         // Positive, and no more than a fifth of `operations`.
         #[allow(clippy::cast_possible_truncation)]
         let scrambled = Scrambled::new(records + expected as u64);
-        let mut plan = Self {
-            mix,
-            records,
-            operations,
-            seed,
-            scrambled,
-            inserts: Vec::new(),
-            zetas: Vec::new(),
-        };
+        let mut plan = Self { mix, records, operations, seed, scrambled, inserts: Vec::new(), zetas: Vec::new() };
         if mix.inserts() > 0.0 {
-            plan.inserts = (0..operations)
-                .filter(|&index| !plan.is_read(&mut plan.numbers_of(index)))
-                .collect();
+            plan.inserts = (0..operations).filter(|&index| !plan.is_read(&mut plan.numbers_of(index))).collect();
         }
         if mix == Mix::D {
             plan.zetas.push(zeta(records));
             for inserted in 1..=plan.inserts.len() as u64 {
-                plan.zetas
-                    .push(plan.zetas[plan.zetas.len() - 1] + zeta_term(records + inserted));
+                plan.zetas.push(plan.zetas[plan.zetas.len() - 1] + zeta_term(records + inserted));
             }
         }
         Ok(plan)
@@ -240,37 +227,21 @@ impl Plan {
     /// # Panics
     /// Where the plan has no such operation.
     pub fn operation(&self, index: u64) -> Operation {
-        assert!(
-            index < self.operations,
-            "the plan has {} operations, none at {index}",
-            self.operations
-        );
+        assert!(index < self.operations, "the plan has {} operations, none at {index}", self.operations);
         let mut numbers = self.numbers_of(index);
         let read = self.is_read(&mut numbers);
         let present = self.records_before(index);
         if !read && self.mix.inserts() > 0.0 {
-            return Operation::Insert {
-                key: present,
-                content: numbers.random(),
-            };
+            return Operation::Insert { key: present, content: numbers.random() };
         }
         let key = self.key(&mut numbers, present);
         match self.mix {
-            Mix::E => Operation::Scan {
-                key,
-                length: numbers.random_range(1..=MAX_SCAN),
-            },
+            Mix::E => Operation::Scan { key, length: numbers.random_range(1..=MAX_SCAN) },
             _ if read => Operation::Read { key },
-            Mix::F => Operation::ReadModifyWrite {
-                key,
-                field: numbers.random_range(0..FIELDS),
-                content: numbers.random(),
-            },
-            _ => Operation::Update {
-                key,
-                field: numbers.random_range(0..FIELDS),
-                content: numbers.random(),
-            },
+            Mix::F => {
+                Operation::ReadModifyWrite { key, field: numbers.random_range(0..FIELDS), content: numbers.random() }
+            }
+            _ => Operation::Update { key, field: numbers.random_range(0..FIELDS), content: numbers.random() },
         }
     }
 

@@ -30,10 +30,7 @@ fn mixes_have_the_published_proportions() {
         for (seen, expected) in seen.iter().zip(expected) {
             // Four standard deviations of a share, and nothing where there must be nothing.
             let tolerance = 4.0 * (expected * (1.0 - expected) / OPERATIONS as f64).sqrt() + 1e-9;
-            assert!(
-                (seen - expected).abs() < tolerance,
-                "mix {mix}: {seen}, expected {expected}"
-            );
+            assert!((seen - expected).abs() < tolerance, "mix {mix}: {seen}, expected {expected}");
         }
     }
 }
@@ -54,11 +51,7 @@ fn mix_d_reads_the_latest() {
         }
     }
     // The expected share falls while some 500 records are added.
-    assert!(
-        (expected..0.13).contains(&(newest / reads)),
-        "{}",
-        newest / reads
-    );
+    assert!((expected..0.13).contains(&(newest / reads)), "{}", newest / reads);
     let ratio = second / newest;
     assert!((ratio - zeta_term(2)).abs() < 0.1, "{ratio}");
 }
@@ -72,10 +65,7 @@ fn scans_are_uniform_over_their_lengths() {
             _ => None,
         })
         .collect();
-    assert_eq!(
-        (lengths.iter().min(), lengths.iter().max()),
-        (Some(&1), Some(&MAX_SCAN))
-    );
+    assert_eq!((lengths.iter().min(), lengths.iter().max()), (Some(&1), Some(&MAX_SCAN)));
     let mean = lengths.iter().map(|&length| f64::from(length)).sum::<f64>() / lengths.len() as f64;
     assert!((mean - 50.5).abs() < 1.2, "{mean}");
 }
@@ -87,10 +77,7 @@ fn keys_are_named_as_ycsb_names_them() {
 
 #[test]
 fn bad_plans_are_refused() {
-    assert_eq!(
-        Plan::new(1, Mix::A, 0, 10).unwrap_err(),
-        PlanError::NoRecords
-    );
+    assert_eq!(Plan::new(1, Mix::A, 0, 10).unwrap_err(), PlanError::NoRecords);
     assert!("g".parse::<Mix>().unwrap_err().to_string().contains("`g`"));
     for mix in Mix::ALL {
         assert_eq!(mix.name().parse(), Ok(mix));

@@ -35,8 +35,7 @@ impl Zipfian {
     /// As in Gray et al., `eta` follows the number of items. (YCSB keeps it at the first number of items when records
     /// are inserted, which moves a popularity by less than a hundredth.)
     pub fn new(items: u64, zeta: f64) -> Self {
-        let eta =
-            (1.0 - (2.0 / items as f64).powf(1.0 - THETA)) / (1.0 - (1.0 + zeta_term(2)) / zeta);
+        let eta = (1.0 - (2.0 / items as f64).powf(1.0 - THETA)) / (1.0 - (1.0 + zeta_term(2)) / zeta);
         Self { items, zeta, eta }
     }
 
@@ -75,10 +74,7 @@ impl Scrambled {
 
     /// Keys `0..keys`.
     pub fn new(keys: u64) -> Self {
-        Self {
-            ranks: Zipfian::new(Self::RANKS, Self::ZETA),
-            keys,
-        }
+        Self { ranks: Zipfian::new(Self::RANKS, Self::ZETA), keys }
     }
 
     /// The key at `u`, a uniform draw from `[0, 1)`.
@@ -122,8 +118,7 @@ mod tests {
             0 => 0.0,
             1 => 1.0 / zeta,
             2 => (1.0 + zeta_term(2)) / zeta,
-            _ => (1.0 - (1.0 - (rank as f64 / n).powf(1.0 - THETA)) / eta)
-                .max((1.0 + zeta_term(2)) / zeta),
+            _ => (1.0 - (1.0 - (rank as f64 / n).powf(1.0 - THETA)) / eta).max((1.0 + zeta_term(2)) / zeta),
         };
         let chi_square: f64 = counts()
             .iter()
@@ -144,18 +139,12 @@ mod tests {
         let zeta_all = zeta(ITEMS);
         for (rank, item) in [(0, 1), (1, 2)] {
             let (seen, expected) = (counts[rank] / f64::from(DRAWS), zeta_term(item) / zeta_all);
-            assert!(
-                (seen / expected - 1.0).abs() < 0.02,
-                "rank {rank}: {seen}, expected {expected}"
-            );
+            assert!((seen / expected - 1.0).abs() < 0.02, "rank {rank}: {seen}, expected {expected}");
         }
         for ranks in [5_u32, 10, 50, 100, 500] {
             let seen = counts[..ranks as usize].iter().sum::<f64>() / f64::from(DRAWS);
             let expected = zeta(u64::from(ranks)) / zeta_all;
-            assert!(
-                (seen - expected).abs() < 0.02,
-                "first {ranks}: {seen}, expected {expected}"
-            );
+            assert!((seen - expected).abs() < 0.02, "first {ranks}: {seen}, expected {expected}");
         }
     }
 
@@ -180,19 +169,10 @@ mod tests {
         }
         let hottest = (0..counts.len()).max_by_key(|&key| counts[key]).unwrap();
         assert_eq!(hottest as u64, fnv_hash(0) % ITEMS);
-        let (seen, expected) = (
-            f64::from(counts[hottest]) / f64::from(DRAWS),
-            1.0 / Scrambled::ZETA,
-        );
+        let (seen, expected) = (f64::from(counts[hottest]) / f64::from(DRAWS), 1.0 / Scrambled::ZETA);
         // The key's share of the long tail, about 1 / ITEMS, comes on top.
-        assert!(
-            (0.0..0.003).contains(&(seen - expected)),
-            "{seen}, expected {expected}"
-        );
-        assert!(
-            counts.iter().all(|&count| count > 0),
-            "the tail reaches every key"
-        );
+        assert!((0.0..0.003).contains(&(seen - expected)), "{seen}, expected {expected}");
+        assert!(counts.iter().all(|&count| count > 0), "the tail reaches every key");
     }
 
     /// The first keys of every YCSB data set.
