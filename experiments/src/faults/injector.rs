@@ -135,9 +135,7 @@ impl Injector {
 
     /// Says where another daemon's region lies, for [`Fault::ForeignWrite`]: its first byte is aimed at.
     pub fn aim(&self, foreign: &[u8]) {
-        self.page()
-            .foreign
-            .store(foreign.as_ptr().addr() as u64, Ordering::Relaxed);
+        self.page().foreign.store(foreign.as_ptr().addr() as u64, Ordering::Relaxed);
     }
 
     /// Arms a plan and forgets the one before. Call it while no transaction runs.
@@ -153,23 +151,11 @@ impl Injector {
         for (word, value) in page.plan.iter().zip(plan.to_words()) {
             word.store(value, Ordering::Relaxed);
         }
-        for counter in [
-            &page.struck,
-            &page.landed,
-            &page.harmless,
-            &page.latched,
-            &page.met,
-            &page.passed,
-        ] {
+        for counter in [&page.struck, &page.landed, &page.harmless, &page.latched, &page.met, &page.passed] {
             counter.store(0, Ordering::Relaxed);
         }
         for strike in &page.strikes {
-            for word in [
-                &strike.fault_ns,
-                &strike.operation,
-                &strike.process,
-                &strike.address,
-            ] {
+            for word in [&strike.fault_ns, &strike.operation, &strike.process, &strike.address] {
                 word.store(0, Ordering::Relaxed);
             }
         }
@@ -193,11 +179,7 @@ impl Injector {
     /// If that is the fault.
     #[inline]
     pub fn before(&self, operation: u64, target: &mut dyn Target) -> Result<(), Injected> {
-        if self.armed_at(Site::Before) {
-            self.consider(operation, None, Some(target))
-        } else {
-            Ok(())
-        }
+        if self.armed_at(Site::Before) { self.consider(operation, None, Some(target)) } else { Ok(()) }
     }
 
     /// The workload has done the first part of an update in `operation`, and not the second: the state is torn.
@@ -209,11 +191,7 @@ impl Injector {
     /// If that is the fault.
     #[inline]
     pub fn between(&self, operation: u64, target: &mut dyn Target) -> Result<(), Injected> {
-        if self.armed_at(Site::Between) {
-            self.consider(operation, None, Some(target))
-        } else {
-            Ok(())
-        }
+        if self.armed_at(Site::Between) { self.consider(operation, None, Some(target)) } else { Ok(()) }
     }
 
     /// A named point of the engine or the program is passed, in whichever process. Only stops strike here, so there
@@ -235,11 +213,7 @@ impl Injector {
             times => times,
         };
         let activated = injected.saturating_sub(page.harmless.load(Ordering::Acquire));
-        Counts {
-            planned,
-            injected,
-            activated,
-        }
+        Counts { planned, injected, activated }
     }
 
     /// How many strikes the process itself saw take effect (a byte that differs, a returned error); the other
@@ -275,38 +249,22 @@ impl Injector {
     }
 
     fn plan(&self) -> Option<Plan> {
-        Plan::from_words(std::array::from_fn(|nth| {
-            self.page().plan[nth].load(Ordering::Relaxed)
-        }))
+        Plan::from_words(std::array::from_fn(|nth| self.page().plan[nth].load(Ordering::Relaxed)))
     }
 
     #[inline(never)]
-    fn consider(
-        &self,
-        operation: u64,
-        at: Option<&str>,
-        target: Option<&mut dyn Target>,
-    ) -> Result<(), Injected> {
+    fn consider(&self, operation: u64, at: Option<&str>, target: Option<&mut dyn Target>) -> Result<(), Injected> {
         match self.plan() {
-            Some(plan) if self.page().due(&plan, operation, at) => {
-                self.inject(&plan, operation, target)
-            }
+            Some(plan) if self.page().due(&plan, operation, at) => self.inject(&plan, operation, target),
             _ => Ok(()),
         }
     }
 
-    fn inject(
-        &self,
-        plan: &Plan,
-        operation: u64,
-        target: Option<&mut dyn Target>,
-    ) -> Result<(), Injected> {
+    fn inject(&self, plan: &Plan, operation: u64, target: Option<&mut dyn Target>) -> Result<(), Injected> {
         let page = self.page();
         let mut numbers = numbers(plan.seed(), page.struck.load(Ordering::Relaxed), operation);
         // What the fault cannot do without is looked for first: a fault that cannot strike costs no budget.
-        let aim = target
-            .as_deref()
-            .and_then(|target| memory::aim(target, &mut numbers));
+        let aim = target.as_deref().and_then(|target| memory::aim(target, &mut numbers));
         if (plan.fault().aims_at_live_data() && aim.is_none()) || !page.take() {
             return Ok(());
         }
@@ -323,8 +281,7 @@ impl Injector {
                 // Counted before the crash, which does not come back.
                 page.landed.fetch_add(u64::from(changed), Ordering::Relaxed);
                 perform(Stop::NullWrite, &self.prepared, fault_ns);
-                page.harmless
-                    .fetch_add(u64::from(!changed), Ordering::Release);
+                page.harmless.fetch_add(u64::from(!changed), Ordering::Release);
                 return Ok(());
             }
             (Fault::ForeignWrite, ..) => self.write_foreign(strike),
@@ -390,20 +347,11 @@ impl Page {
         };
         // The clock is read only where the trigger looks at it: this runs at each operation.
         let elapsed_ns = match trigger {
-            Trigger::MeanTime(_) => {
-                monotonic_ns().saturating_sub(self.clock.load(Ordering::Relaxed))
-            }
+            Trigger::MeanTime(_) => monotonic_ns().saturating_sub(self.clock.load(Ordering::Relaxed)),
             _ => 0,
         };
         let struck = self.struck.load(Ordering::Relaxed);
-        trigger.strikes(&Occasion {
-            seed: plan.seed(),
-            struck,
-            operation,
-            met,
-            elapsed_ns,
-            point,
-        })
+        trigger.strikes(&Occasion { seed: plan.seed(), struck, operation, met, elapsed_ns, point })
     }
 
     /// Takes one strike from the budget: before the fault, so that the successor finds it taken.
@@ -412,30 +360,20 @@ impl Page {
             Plan::FOR_EVER => Some(left),
             _ => left.checked_sub(1),
         };
-        self.budget
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less)
-            .is_ok()
+        self.budget.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less).is_ok()
     }
 
     /// Writes down that a strike begins; the instant itself is left to the fault.
     fn record(&self, operation: u64) -> &StrikeWords {
         let nth = self.struck.fetch_add(1, Ordering::AcqRel);
         // Only the first one latches.
-        let _ = self.latched.compare_exchange(
-            0,
-            operation.saturating_add(1),
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let _ = self.latched.compare_exchange(0, operation.saturating_add(1), Ordering::AcqRel, Ordering::Acquire);
         self.met.store(0, Ordering::Relaxed);
         self.clock.store(monotonic_ns(), Ordering::Relaxed);
         let strike = self.slot(nth);
         strike.fault_ns.store(0, Ordering::Relaxed);
         strike.operation.store(operation, Ordering::Relaxed);
-        strike.process.store(
-            u64::from(Pid::this().as_raw().unsigned_abs()),
-            Ordering::Relaxed,
-        );
+        strike.process.store(u64::from(Pid::this().as_raw().unsigned_abs()), Ordering::Relaxed);
         strike.address.store(0, Ordering::Relaxed);
         strike
     }

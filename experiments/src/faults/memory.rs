@@ -39,10 +39,7 @@ impl Live {
     /// so a damaged one is wrong but never undefined. (A text's bytes are bytes: do not hand them out where the text
     /// is read as `str` again.)
     pub fn of<T: FromBytes + ?Sized>(value: &T) -> Self {
-        Self {
-            address: (&raw const *value).addr(),
-            bytes: size_of_val(value),
-        }
+        Self { address: (&raw const *value).addr(), bytes: size_of_val(value) }
     }
 }
 
@@ -72,10 +69,7 @@ pub(super) fn aim(target: &dyn Target, numbers: &mut impl Rng) -> Option<Aim> {
             return;
         }
         if offset < bytes {
-            aim = Some(Aim {
-                address: address + offset,
-                bytes: bytes - offset,
-            });
+            aim = Some(Aim { address: address + offset, bytes: bytes - offset });
         } else {
             left -= bytes as u64;
         }
@@ -175,16 +169,7 @@ impl Mapping {
     /// The beginning of a file.
     pub(super) fn of_file(file: impl AsFd, bytes: NonZeroUsize) -> Result<Self, Errno> {
         // SAFETY: the kernel picks an address that is free, so nothing that exists is replaced.
-        let start = unsafe {
-            mmap(
-                None,
-                bytes,
-                ProtFlags::PROT_READ,
-                MapFlags::MAP_SHARED,
-                file,
-                0,
-            )
-        }?;
+        let start = unsafe { mmap(None, bytes, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, file, 0) }?;
         Ok(Self { start, bytes })
     }
 
@@ -223,24 +208,17 @@ mod tests {
     impl State {
         fn new(lengths: &[usize]) -> Self {
             let range = |&length| (0..length as u64).map(AtomicU64::new).collect();
-            Self {
-                ranges: lengths.iter().map(range).collect(),
-                hoard: Vec::new(),
-            }
+            Self { ranges: lengths.iter().map(range).collect(), hoard: Vec::new() }
         }
         fn bytes(&self) -> Vec<u8> {
             let words = self.ranges.iter().flatten();
-            words
-                .flat_map(|word| word.load(std::sync::atomic::Ordering::SeqCst).to_le_bytes())
-                .collect()
+            words.flat_map(|word| word.load(std::sync::atomic::Ordering::SeqCst).to_le_bytes()).collect()
         }
     }
 
     impl Target for State {
         fn live(&self, visit: &mut dyn FnMut(Live)) {
-            self.ranges
-                .iter()
-                .for_each(|range| visit(Live::of(&range[..])));
+            self.ranges.iter().for_each(|range| visit(Live::of(&range[..])));
         }
         fn hoard(&mut self) -> &mut Vec<Vec<u8>> {
             &mut self.hoard
@@ -286,9 +264,8 @@ mod tests {
     #[test]
     fn every_live_byte_can_be_hit() {
         let state = State::new(&[2, 0, 1]);
-        let mut hit: Vec<usize> = (0..2000)
-            .map(|seed| aim(&state, &mut numbers(seed, 0, 0)).unwrap().address)
-            .collect();
+        let mut hit: Vec<usize> =
+            (0..2000).map(|seed| aim(&state, &mut numbers(seed, 0, 0)).unwrap().address).collect();
         hit.sort_unstable();
         hit.dedup();
         assert_eq!(hit.len(), 24);

@@ -117,14 +117,7 @@ const POINT: &[Site] = &[Site::Point];
 const SEGV: Ending = Ending::Signal(libc::SIGSEGV);
 
 const fn stop(stop: Stop, name: &'static str, ending: Ending, line: &'static str) -> Row {
-    Row {
-        fault: Fault::Stop(stop),
-        name,
-        kind: Kind::Stop,
-        ending,
-        sites: ANYWHERE,
-        line,
-    }
+    Row { fault: Fault::Stop(stop), name, kind: Kind::Stop, ending, sites: ANYWHERE, line }
 }
 
 const fn row(
@@ -135,14 +128,7 @@ const fn row(
     sites: &'static [Site],
     line: &'static str,
 ) -> Row {
-    Row {
-        fault,
-        name,
-        kind,
-        ending,
-        sites,
-        line,
-    }
+    Row { fault, name, kind, ending, sites, line }
 }
 
 /// Every fault.
@@ -249,11 +235,7 @@ mod tests {
         for row in TABLE {
             assert_eq!(row.name.parse(), Ok(row.fault));
             assert_eq!(row.fault.name(), row.name);
-            assert!(
-                row.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'),
-                "{}",
-                row.name
-            );
+            assert!(row.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", row.name);
             assert!(!row.sites.is_empty(), "{}", row.name);
         }
         assert!("null-raed".parse::<Fault>().is_err());

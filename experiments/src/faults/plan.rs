@@ -78,14 +78,7 @@ impl Plan {
             _ => fault.row().sites[0],
         };
         let times = if fault.repeats() { Self::FOR_EVER } else { 1 };
-        let plan = Self {
-            fault,
-            by: Stop::NullWrite,
-            times,
-            seed,
-            site,
-            trigger,
-        };
+        let plan = Self { fault, by: Stop::NullWrite, times, seed, site, trigger };
         plan.check()?;
         Ok(plan)
     }
@@ -155,12 +148,7 @@ impl Plan {
     }
 
     fn check(&self) -> Result<(), PlanError> {
-        let &Self {
-            fault,
-            site,
-            trigger,
-            ..
-        } = self;
+        let &Self { fault, site, trigger, .. } = self;
         let at_point = matches!(trigger, Trigger::Point { .. });
         if !fault.row().sites.contains(&site) || at_point != (site == Site::Point) {
             return Err(PlanError::Site { fault, site });
@@ -172,11 +160,7 @@ impl Plan {
         };
         match trigger {
             Trigger::Point { name, .. } if !name.as_str().starts_with(begins) => {
-                Err(PlanError::Point {
-                    fault,
-                    begins,
-                    name,
-                })
+                Err(PlanError::Point { fault, begins, name })
             }
             _ => Ok(()),
         }
@@ -187,34 +171,13 @@ impl Plan {
         let (kind, figure, pass, name) = match self.trigger {
             Trigger::Operation(operation) => (0, operation, 0, PointName::EMPTY),
             Trigger::Probability(p) => (1, p.to_bits(), 0, PointName::EMPTY),
-            Trigger::MeanTime(mean) => (
-                2,
-                u64::try_from(mean.as_nanos()).unwrap_or(u64::MAX),
-                0,
-                PointName::EMPTY,
-            ),
+            Trigger::MeanTime(mean) => (2, u64::try_from(mean.as_nanos()).unwrap_or(u64::MAX), 0, PointName::EMPTY),
             Trigger::MeanOperations(mean) => (3, mean.to_bits(), 0, PointName::EMPTY),
             Trigger::Point { name, pass } => (4, 0, pass, name),
         };
         let [n0, n1, n2, n3] = name.to_words();
-        let (fault, by) = (
-            self.fault.index() as u64,
-            Fault::Stop(self.by).index() as u64,
-        );
-        [
-            fault,
-            by,
-            self.times,
-            self.seed,
-            site_word(self.site),
-            kind,
-            figure,
-            pass,
-            n0,
-            n1,
-            n2,
-            n3,
-        ]
+        let (fault, by) = (self.fault.index() as u64, Fault::Stop(self.by).index() as u64);
+        [fault, by, self.times, self.seed, site_word(self.site), kind, figure, pass, n0, n1, n2, n3]
     }
 
     /// The plan that [`to_words`](Self::to_words) wrote; `None` where the words are no plan.
@@ -229,23 +192,11 @@ impl Plan {
             1 => Trigger::Probability(f64::from_bits(figure)),
             2 => Trigger::MeanTime(Duration::from_nanos(figure)),
             3 => Trigger::MeanOperations(f64::from_bits(figure)),
-            4 => Trigger::Point {
-                name: PointName::from_words(name),
-                pass,
-            },
+            4 => Trigger::Point { name: PointName::from_words(name), pass },
             _ => return None,
         };
-        let site = [Site::Before, Site::Between, Site::Point]
-            .into_iter()
-            .find(|&known| site_word(known) == site)?;
-        Some(Self {
-            fault: fault_at(fault)?,
-            by,
-            times,
-            seed,
-            site,
-            trigger,
-        })
+        let site = [Site::Before, Site::Between, Site::Point].into_iter().find(|&known| site_word(known) == site)?;
+        Some(Self { fault: fault_at(fault)?, by, times, seed, site, trigger })
     }
 }
 
@@ -271,12 +222,8 @@ mod tests {
             (1e-9..=1.0).prop_map(Trigger::Probability),
             (1..u64::MAX).prop_map(|ns| Trigger::MeanTime(Duration::from_nanos(ns))),
             (1e-3..1e12).prop_map(Trigger::MeanOperations),
-            ("(commit|restore)[a-z-]{0,20}", any::<u64>()).prop_map(|(name, pass)| {
-                Trigger::Point {
-                    name: PointName::new(&name).unwrap(),
-                    pass,
-                }
-            }),
+            ("(commit|restore)[a-z-]{0,20}", any::<u64>())
+                .prop_map(|(name, pass)| { Trigger::Point { name: PointName::new(&name).unwrap(), pass } }),
         ]
     }
 
@@ -305,20 +252,9 @@ mod tests {
     #[test]
     fn every_fault_can_be_planned() {
         for row in TABLE {
-            let begins = if row.fault == Fault::CrashDuringRestore {
-                "restore"
-            } else {
-                "commit"
-            };
-            let point = Trigger::Point {
-                name: PointName::new(begins).unwrap(),
-                pass: 0,
-            };
-            let trigger = if row.sites[0] == Site::Point {
-                point
-            } else {
-                Trigger::Operation(1)
-            };
+            let begins = if row.fault == Fault::CrashDuringRestore { "restore" } else { "commit" };
+            let point = Trigger::Point { name: PointName::new(begins).unwrap(), pass: 0 };
+            let trigger = if row.sites[0] == Site::Point { point } else { Trigger::Operation(1) };
             assert!(Plan::new(row.fault, trigger, 1).is_ok(), "{}", row.name);
         }
     }
@@ -327,40 +263,16 @@ mod tests {
     fn a_plan_that_cannot_strike_is_refused() {
         let plan = |fault, trigger| Plan::new(fault, trigger, 1);
         let null_read = Fault::Stop(Stop::NullRead);
-        assert_eq!(
-            plan(null_read, Trigger::Probability(1.5)),
-            Err(PlanError::Probability(1.5))
-        );
-        assert_eq!(
-            plan(null_read, Trigger::Probability(0.0)),
-            Err(PlanError::Probability(0.0))
-        );
-        assert_eq!(
-            plan(null_read, Trigger::MeanTime(Duration::ZERO)),
-            Err(PlanError::Mean(0.0))
-        );
-        assert_eq!(
-            plan(null_read, Trigger::MeanOperations(-1.0)),
-            Err(PlanError::Mean(-1.0))
-        );
+        assert_eq!(plan(null_read, Trigger::Probability(1.5)), Err(PlanError::Probability(1.5)));
+        assert_eq!(plan(null_read, Trigger::Probability(0.0)), Err(PlanError::Probability(0.0)));
+        assert_eq!(plan(null_read, Trigger::MeanTime(Duration::ZERO)), Err(PlanError::Mean(0.0)));
+        assert_eq!(plan(null_read, Trigger::MeanOperations(-1.0)), Err(PlanError::Mean(-1.0)));
         let commit = PointName::new("commit").unwrap();
-        let at_commit = Trigger::Point {
-            name: commit,
-            pass: 0,
-        };
-        let wrong = Err(PlanError::Site {
-            fault: Fault::BitFlip,
-            site: Site::Point,
-        });
+        let at_commit = Trigger::Point { name: commit, pass: 0 };
+        let wrong = Err(PlanError::Site { fault: Fault::BitFlip, site: Site::Point });
         assert_eq!(plan(Fault::BitFlip, at_commit), wrong);
-        assert!(matches!(
-            plan(Fault::CrashDuringRestore, at_commit),
-            Err(PlanError::Point { .. })
-        ));
-        assert!(matches!(
-            plan(Fault::CrashDuringCommit, Trigger::Operation(3)),
-            Err(PlanError::Site { .. })
-        ));
+        assert!(matches!(plan(Fault::CrashDuringRestore, at_commit), Err(PlanError::Point { .. })));
+        assert!(matches!(plan(Fault::CrashDuringCommit, Trigger::Operation(3)), Err(PlanError::Site { .. })));
         let torn = plan(Fault::TornUpdate, Trigger::Operation(3)).unwrap();
         assert!(torn.at(Site::Before).is_err());
         assert_eq!(torn.times(0), Err(PlanError::NoTimes));

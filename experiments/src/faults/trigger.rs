@@ -51,24 +51,13 @@ pub struct Occasion<'a> {
 impl Trigger {
     /// Whether the fault strikes now.
     pub fn strikes(&self, occasion: &Occasion<'_>) -> bool {
-        let &Occasion {
-            seed,
-            struck,
-            operation,
-            met,
-            elapsed_ns,
-            point,
-        } = occasion;
+        let &Occasion { seed, struck, operation, met, elapsed_ns, point } = occasion;
         match *self {
             Self::Operation(planned) => operation >= planned,
             Self::Probability(p) => numbers(seed, struck, operation).random::<f64>() < p,
-            Self::MeanTime(mean) => {
-                elapsed_ns as f64 >= mean.as_nanos() as f64 * exponential(seed, struck)
-            }
+            Self::MeanTime(mean) => elapsed_ns as f64 >= mean.as_nanos() as f64 * exponential(seed, struck),
             Self::MeanOperations(mean) => met as f64 >= mean * exponential(seed, struck),
-            Self::Point { name, pass } => {
-                point.is_some_and(|(at, before)| name.begins(at) && before == pass)
-            }
+            Self::Point { name, pass } => point.is_some_and(|(at, before)| name.begins(at) && before == pass),
         }
     }
 
@@ -77,9 +66,7 @@ impl Trigger {
         match *self {
             Self::Probability(p) if !(p > 0.0 && p <= 1.0) => Err(PlanError::Probability(p)),
             Self::MeanTime(Duration::ZERO) => Err(PlanError::Mean(0.0)),
-            Self::MeanOperations(mean) if !(mean > 0.0 && mean.is_finite()) => {
-                Err(PlanError::Mean(mean))
-            }
+            Self::MeanOperations(mean) if !(mean > 0.0 && mean.is_finite()) => Err(PlanError::Mean(mean)),
             _ => Ok(()),
         }
     }
@@ -133,11 +120,7 @@ impl PointName {
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        let end = self
-            .0
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(Self::CAPACITY);
+        let end = self.0.iter().position(|&byte| byte == 0).unwrap_or(Self::CAPACITY);
         std::str::from_utf8(&self.0[..end]).unwrap_or("")
     }
 
@@ -178,20 +161,16 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    const FIRST: Occasion<'static> = Occasion {
-        seed: 0,
-        struck: 0,
-        operation: 0,
-        met: 0,
-        elapsed_ns: 0,
-        point: None,
-    };
+    const FIRST: Occasion<'static> = Occasion { seed: 0, struck: 0, operation: 0, met: 0, elapsed_ns: 0, point: None };
 
-    /// The first value from 0 on at which `trigger` strikes, counting with `occasion`.
-    fn gap(trigger: Trigger, most: u64, occasion: impl Fn(u64) -> Occasion<'static>) -> u64 {
-        (0..most)
-            .find(|&at| trigger.strikes(&occasion(at)))
-            .unwrap_or(most)
+    /// The first number of operations met at which `trigger` strikes, by bisection: it strikes at every later one too.
+    fn gap(trigger: Trigger, seed: u64, struck: u64) -> u64 {
+        let (mut silent, mut strikes) = (0u64, 1 << 20);
+        while silent + 1 < strikes {
+            let met = silent.midpoint(strikes);
+            if trigger.strikes(&Occasion { seed, struck, met, ..FIRST }) { strikes = met } else { silent = met }
+        }
+        strikes
     }
 
     proptest! {
@@ -210,12 +189,9 @@ mod tests {
         #[test]
         fn gaps_in_operations_have_the_mean_and_spread_of_the_exponential(seed: u64, mean in 50u32..500) {
             const GAPS: u64 = 1000;
-            let most = u64::from(mean) * 40;
             let mean = f64::from(mean);
             let trigger = Trigger::MeanOperations(mean);
-            let gaps: Vec<f64> = (0..GAPS)
-                .map(|struck| gap(trigger, most, |met| Occasion { seed, struck, met, ..FIRST }) as f64)
-                .collect();
+            let gaps: Vec<f64> = (0..GAPS).map(|struck| gap(trigger, seed, struck) as f64).collect();
             let found = gaps.iter().sum::<f64>() / GAPS as f64;
             // The exponential's standard deviation is its mean; rounding up adds half an operation.
             prop_assert!((found - 0.5 - mean).abs() < 5.0 * mean / (GAPS as f64).sqrt(), "mean {found}, not {mean}");
@@ -255,16 +231,8 @@ mod tests {
 
     #[test]
     fn a_point_strikes_at_its_pass_only() {
-        let trigger = Trigger::Point {
-            name: PointName::new("commit").unwrap(),
-            pass: 2,
-        };
-        let at = |name, before| {
-            trigger.strikes(&Occasion {
-                point: Some((name, before)),
-                ..FIRST
-            })
-        };
+        let trigger = Trigger::Point { name: PointName::new("commit").unwrap(), pass: 2 };
+        let at = |name, before| trigger.strikes(&Occasion { point: Some((name, before)), ..FIRST });
         assert!(at("commit-staged", 2));
         assert!(!at("commit-staged", 1));
         assert!(!at("commit-staged", 3));
