@@ -1,1 +1,62 @@
-//! Restart policies for `crashbed`.
+//! Restart policies for `crashbed`: what a successor finds after a crash.
+//!
+//! One file a policy, named as the policy. To add one, write its file, declare it as a module, and give it a row in
+//! the table below: the row exports it, names it to [`by_name`], and lists it in [`ALL`] for the `crashbed` program.
+//!
+//! ```
+//! use crashbed::RestartPolicy;
+//!
+//! let policy = crashbed_policies::by_name("checkpoint-resume").expect("it is in the table");
+//! assert_eq!(policy.name(), "checkpoint-resume");
+//!
+//! for policy in crashbed_policies::ALL {
+//!     println!("{:20} {}", policy.name, policy.description);
+//! }
+//! ```
+
+use crashbed::RestartPolicy;
+
+mod checkpoint_resume;
+mod process_decides;
+mod zero_state;
+
+policies! {
+    "zero-state", zero_state::ZeroState, "start over from the state as it was made";
+    "checkpoint-resume", checkpoint_resume::CheckpointResume, "resume the last commit";
+    "process-decides", process_decides::ProcessDecides, "let the program's own code see the crash and answer";
+}
+
+/// A row of the table: a policy by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Registered {
+    /// The policy's name in kebab-case, as in results and on the command line.
+    pub name: &'static str,
+    /// What the successor finds, in one line.
+    pub description: &'static str,
+    make: fn() -> Box<dyn RestartPolicy + Send>,
+}
+
+impl Registered {
+    /// The policy itself.
+    pub fn policy(&self) -> Box<dyn RestartPolicy + Send> {
+        (self.make)()
+    }
+}
+
+/// The policy called `name`; `None` where there is none. [`ALL`] has the valid names.
+pub fn by_name(name: &str) -> Option<Box<dyn RestartPolicy + Send>> {
+    ALL.iter().find(|row| row.name == name).map(Registered::policy)
+}
+
+/// Exports each policy of the table and makes [`ALL`] of it.
+macro_rules! policies {
+    ($($name:literal, $module:ident :: $policy:ident, $description:literal;)*) => {
+        $(pub use $module::$policy;)*
+
+        /// All policies of this crate, in the order in which they are listed and plotted.
+        pub static ALL: &[Registered] = &[
+            $(Registered { name: $name, description: $description, make: || Box::new($policy) },)*
+        ];
+    };
+}
+use policies;

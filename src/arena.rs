@@ -1,0 +1,268 @@
+//! The allocator inside a piece of memory: a two-level segregated fit (the `rlsf` crate) whose whole state lives in
+//! the memory that it manages, so that it is committed and restored with it.
+//!
+//! ```text
+//! byte 0      ArenaHead: magic, lock, counters, pool, free lists (written by whoever allocates, under the lock)
+//! byte pool   blocks, each behind its header: size | flags, address of the block before it
+//! the end     a sentinel block
+//! ```
+
+use crate::span::Span;
+use rlsf::Tlsf;
+use std::alloc::Layout;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// 32 size classes of 16: O(1), blocks up to 64 GiB.
+type FreeLists = Tlsf<'static, u32, u32, 32, 16>;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"arena-01");
+
+/// What an arena begins with.
+#[repr(C)]
+pub(crate) struct Arena {
+    magic: u64,
+    /// 1 while a thread changes the free lists.
+    lock: AtomicU32,
+    /// Bytes in blocks that are in use, as asked for.
+    live_bytes: AtomicU64,
+    pool_start: u64,
+    pool_len: u64,
+    lists: std::cell::UnsafeCell<FreeLists>,
+}
+
+// SAFETY: the free lists are touched under `lock` only.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// Makes `span` from byte `offset` on an empty arena.
+    ///
+    /// # Safety
+    /// `span` is mapped, writable, aligned to 64 bytes, larger than the head by at least a page, and nothing borrows
+    /// from it. It stays mapped as long as the result is used.
+    pub(crate) unsafe fn format<'a>(span: Span) -> &'a Self {
+        let at = span.start as *mut Self;
+        let pool_start = (span.start + size_of::<Self>()).next_multiple_of(64);
+        let arena = Self {
+            magic: MAGIC,
+            lock: AtomicU32::new(0),
+            live_bytes: AtomicU64::new(0),
+            pool_start: pool_start as u64,
+            pool_len: 0,
+            lists: std::cell::UnsafeCell::new(FreeLists::new()),
+        };
+        // SAFETY: the span is writable and large enough.
+        unsafe { at.write(arena) };
+        let pool = std::ptr::slice_from_raw_parts_mut(pool_start as *mut u8, span.end() - pool_start);
+        // SAFETY: just written; nothing else borrows it.
+        let arena = unsafe { &mut *at };
+        if let Some(pool) = NonNull::new(pool) {
+            // SAFETY: the pool is writable memory that only this arena hands out, for as long as it is used.
+            let taken = unsafe { arena.lists.get_mut().insert_free_block_ptr(pool) };
+            arena.pool_len = taken.map_or(0, |len| len.get() as u64);
+        }
+        arena
+    }
+
+    /// The arena at `start`, `None` where none was made.
+    ///
+    /// # Safety
+    /// `start` is mapped as long as the result is used, and holds zeros or an arena.
+    pub(crate) unsafe fn at<'a>(start: usize) -> Option<&'a Self> {
+        // SAFETY: the memory is mapped, and all-zero bytes are a valid (if useless) `Arena` too.
+        let arena = unsafe { &*(start as *const Self) };
+        (arena.magic == MAGIC).then_some(arena)
+    }
+
+    /// Bytes in use, as asked for.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether a thread is changing the free lists, or was when it died.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.lock.load(Ordering::Relaxed) != 0
+    }
+
+    /// A block for `layout`; `None` where there is no room.
+    pub(crate) fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let block = self.locked(|lists| lists.allocate(layout))?;
+        self.live_bytes.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        Some(block)
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    /// `block` came from this arena's [`allocate`](Self::allocate) with `layout` and is not used any more.
+    pub(crate) unsafe fn release(&self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: as the caller vouches.
+        self.locked(|lists| unsafe { lists.deallocate(block, layout.align()) });
+        self.live_bytes.fetch_sub(layout.size() as u64, Ordering::Relaxed);
+    }
+
+    fn locked<R>(&self, work: impl FnOnce(&mut FreeLists) -> R) -> R {
+        let mut tries = 0u32;
+        while self.lock.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            tries += 1;
+            if tries < 100 {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+        // SAFETY: the lock is ours, so nobody else touches the lists.
+        let result = work(unsafe { &mut *self.lists.get() });
+        self.lock.store(0, Ordering::Release);
+        result
+    }
+}
+
+/// What can be told of an arena from its bytes alone, without trusting any of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// The lock is free and the chain of blocks is whole.
+    Whole,
+    /// A thread was changing it.
+    Locked,
+    /// The chain of blocks is broken: it was overwritten.
+    Torn,
+}
+
+/// Walks the bytes of an arena that was mapped at `base`.
+///
+/// The chain of headers is that of rlsf 0.2.3: a word of size and flags (bit 0 in use, bit 1 the end), then the
+/// address of the block before; sizes are multiples of 32. A test below keeps this true.
+pub(crate) fn examine(bytes: &[u8], base: u64) -> Condition {
+    const IN_FLAGS: u64 = 31;
+    const SENTINEL: u64 = 2;
+    let word = |at: u64| -> Option<u64> {
+        let at = usize::try_from(at).ok()?;
+        bytes.get(at..at.checked_add(8)?)?.try_into().ok().map(u64::from_le_bytes)
+    };
+    let field = |offset: usize| word(offset as u64);
+    if field(std::mem::offset_of!(Arena, magic)) != Some(MAGIC) {
+        return Condition::Torn;
+    }
+    let lock = field(std::mem::offset_of!(Arena, lock)).unwrap_or(0) & u64::from(u32::MAX);
+    if lock != 0 {
+        return Condition::Locked;
+    }
+    let pool = (field(std::mem::offset_of!(Arena, pool_start)), field(std::mem::offset_of!(Arena, pool_len)));
+    let (Some(start), Some(len)) = pool else { return Condition::Torn };
+    let (Some(mut at), Some(end)) = (start.checked_sub(base), start.checked_sub(base).and_then(|s| s.checked_add(len)))
+    else {
+        return Condition::Torn;
+    };
+    let mut before = 0;
+    while at < end {
+        let (Some(size), Some(previous)) = (word(at), word(at + 8)) else { return Condition::Torn };
+        if previous != before {
+            return Condition::Torn;
+        }
+        let whole = size & !IN_FLAGS;
+        if size & SENTINEL != 0 {
+            return if at + 32 >= end || whole + at == end { Condition::Whole } else { Condition::Torn };
+        }
+        if whole == 0 {
+            return Condition::Torn;
+        }
+        before = base + at;
+        at = match at.checked_add(whole) {
+            Some(next) => next,
+            None => return Condition::Torn,
+        };
+    }
+    if at == end { Condition::Whole } else { Condition::Torn }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[repr(align(4096))]
+    struct Memory([u8; 1 << 18]);
+
+    fn memory() -> Box<Memory> {
+        // SAFETY: bytes of zero are a valid `Memory`.
+        unsafe { Box::<Memory>::new_zeroed().assume_init() }
+    }
+
+    fn span(memory: &mut Memory) -> Span {
+        Span { start: memory.0.as_mut_ptr() as usize, len: memory.0.len() }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Take(usize, u32),
+        Give(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => (1usize..6000, 0u32..8).prop_map(|(size, align)| Step::Take(size, align)),
+            2 => (0usize..64).prop_map(Step::Give),
+        ];
+        proptest::collection::vec(step, 1..200)
+    }
+
+    proptest! {
+        /// Blocks are aligned, inside, apart from each other; the bytes in use add up; the chain stays whole; and
+        /// breaking a header of the chain is seen.
+        #[test]
+        fn serves_like_a_model(steps in steps(), spoilt in 0usize..64) {
+            let mut memory = memory();
+            let span = span(&mut memory);
+            // SAFETY: the memory is ours for the whole test.
+            let arena = unsafe { Arena::format(span) };
+            let mut held: Vec<(NonNull<u8>, Layout)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Take(size, align) => {
+                        let layout = Layout::from_size_align(size, 1 << align).unwrap();
+                        if let Some(block) = arena.allocate(layout) {
+                            let start = block.as_ptr() as usize;
+                            prop_assert_eq!(start % layout.align(), 0);
+                            prop_assert!(start >= span.start && start + size <= span.end());
+                            for (other, with) in &held {
+                                let other = other.as_ptr() as usize;
+                                prop_assert!(start + size <= other || other + with.size() <= start);
+                            }
+                            held.push((block, layout));
+                        }
+                    }
+                    Step::Give(i) if !held.is_empty() => {
+                        let (block, layout) = held.swap_remove(i % held.len());
+                        // SAFETY: allocated above with this layout, and forgotten now.
+                        unsafe { arena.release(block, layout) };
+                    }
+                    Step::Give(_) => {}
+                }
+                prop_assert_eq!(arena.live_bytes(), held.iter().map(|(_, l)| l.size() as u64).sum::<u64>());
+            }
+            // SAFETY: the memory is ours and nobody writes while we read.
+            let bytes = unsafe { std::slice::from_raw_parts(span.start as *const u8, span.len) };
+            prop_assert_eq!(examine(bytes, span.start as u64), Condition::Whole);
+            let mut broken = bytes.to_vec();
+            if let Some((block, _)) = held.get(spoilt % held.len().max(1)).filter(|(_, l)| l.align() <= 16) {
+                let header = block.as_ptr() as usize - span.start - 16;
+                broken[header + 1] ^= 0x55;
+                prop_assert_eq!(examine(&broken, span.start as u64), Condition::Torn);
+            }
+            let mut locked = bytes.to_vec();
+            locked[std::mem::offset_of!(Arena, lock)] = 1;
+            prop_assert_eq!(examine(&locked, span.start as u64), Condition::Locked);
+        }
+
+        /// Whatever the bytes are, the walk ends without a panic.
+        #[test]
+        fn survives_any_bytes(mut bytes in proptest::collection::vec(any::<u8>(), 0..20_000), magic in any::<bool>()) {
+            if magic && bytes.len() > 16 {
+                bytes[..8].copy_from_slice(&MAGIC.to_le_bytes());
+                bytes[8..16].fill(0);
+            }
+            examine(&bytes, 4096);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! A daemon: owns a region, forks transactions, and makes them again when they crash.
+
+use crate::crash::Crash;
+use crate::error::{Error, Result};
+use crate::failure::Failure;
+use crate::heap;
+use crate::mechanism::Mechanism;
+use crate::peer::Peer;
+use crate::policy::{Intensity, RestartPolicy};
+use crate::recoverable::Recoverable;
+use crate::region::Region;
+use crate::report::Report;
+use crate::scene::{Answer, Answered, Scene};
+use crate::supervise::{self, Ended, Settings};
+use crate::transaction::{Program, Situation, Tx};
+use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How a transaction ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome<T> {
+    /// It is done, and committed; this is a clone of its result.
+    Done(T),
+    /// An error or a panic ended it; the last commit stands.
+    Failed(Failure),
+    /// It crashed, and the policy, the program's own code or the restart intensity gave up; the last commit stands.
+    GaveUp(Box<Crash>),
+}
+
+/// A daemon whose state is an `S`, as its own code sees it. Lives in the daemon's process.
+pub struct Daemon<S> {
+    pub(crate) core: Core,
+    pub(crate) state: PhantomData<S>,
+}
+
+/// The part of a daemon that does not depend on the state's type.
+pub(crate) struct Core {
+    pub(crate) regions: Rc<[Region]>,
+    pub(crate) index: usize,
+    /// Raised by the transaction.
+    pub(crate) event: OwnedFd,
+    /// Raised by the root when the tree shuts down; never lowered.
+    pub(crate) shutdown: Rc<OwnedFd>,
+    /// Bytes of address space that a transaction has.
+    pub(crate) address_space: u64,
+    pub(crate) restarted: u64,
+    pub(crate) crash: Option<Crash>,
+    pub(crate) drop_result: Option<unsafe fn(u64)>,
+    pub(crate) report: Report,
+}
+
+impl Core {
+    pub(crate) fn region(&self) -> &Region {
+        &self.regions[self.index]
+    }
+
+    pub(crate) fn mechanism(&self) -> &'static dyn Mechanism {
+        self.region().declaration.mechanism.get()
+    }
+}
+
+impl<S: Recoverable + Default> Daemon<S> {
+    /// Runs `work` as a transaction: in a process of its own, made again by `policy` when it crashes, until it is done,
+    /// fails or is given up.
+    ///
+    /// What `work` allocates lives in the region; its changes to the state are kept by commits, the last of which is
+    /// made when it returns `Ok`. An error or a panic goes back to the commit before. It may run several times, and
+    /// may find itself in the middle of its work ([`Tx::operations`]).
+    ///
+    /// # Errors
+    /// Where the kernel refuses what the engine needs, and [`Error::Stopping`] when the tree shuts down.
+    pub fn transaction<T, F>(&mut self, policy: impl RestartPolicy, work: F) -> Result<Outcome<T>>
+    where
+        T: Recoverable + Clone,
+        F: Fn(&mut Tx<'_>, &mut S) -> std::result::Result<T, Failure> + Sync,
+    {
+        self.prepare(policy).run(work)
+    }
+
+    /// A transaction with settings of its own.
+    pub fn prepare<'d, P: RestartPolicy>(&'d mut self, policy: P) -> Prepared<'d, S, P> {
+        let declared = &self.core.region().declaration;
+        let settings = Settings { heartbeat: declared.heartbeat, intensity: declared.intensity };
+        Prepared { daemon: self, policy, settings, on_crash: None }
+    }
+
+    /// The state, as of the last commit.
+    pub fn state(&self) -> &S {
+        let root = self.core.region().head().root.load(Ordering::Acquire);
+        // SAFETY: a daemon's closure runs only after the first commit, which has a root of type S; the state part holds
+        // the last commit while no transaction runs, and none runs while this borrows the daemon.
+        unsafe { &*(root as *const S) }
+    }
+
+    /// Makes the state anew, by a transaction: `S::default()`, and no operation done.
+    ///
+    /// # Errors
+    /// As for [`transaction`](Self::transaction), and where `S::default()` fails or crashes.
+    pub fn zero(&mut self) -> Result<()> {
+        self.genesis(true)
+    }
+
+    /// Makes the first commit where there is none, or `anew`.
+    pub(crate) fn genesis(&mut self, anew: bool) -> Result<()> {
+        if !anew && self.core.region().ledger().commit.load(Ordering::Acquire) > 0 {
+            return Ok(());
+        }
+        let program = Program { make: &make::<S>, work: &|_, _| Ok(0), decide: None, drop_result: None };
+        let message = match supervise::make_state(&mut self.core, &program)? {
+            Ended::Done(_) => return Ok(()),
+            Ended::Failed(failure) => failure.to_string(),
+            Ended::GaveUp(crash) => crash.to_string(),
+        };
+        Err(Error::Genesis { daemon: self.name().to_owned(), message })
+    }
+
+    /// The daemon's name.
+    pub fn name(&self) -> &str {
+        &self.core.region().declaration.name
+    }
+
+    /// Operations that the last commit holds.
+    pub fn operations(&self) -> u64 {
+        self.core.region().head().operations.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the region in use, as of the last commit.
+    pub fn live_bytes(&self) -> u64 {
+        heap::live_bytes(self.core.region().head())
+    }
+
+    /// How often this daemon was made again.
+    pub fn restarts(&self) -> u64 {
+        self.core.restarted
+    }
+
+    /// The crash of the daemon that this incarnation of it succeeds.
+    pub fn crash(&self) -> Option<&Crash> {
+        self.core.crash.as_ref()
+    }
+
+    /// What the newest transaction went through.
+    pub fn report(&self) -> &Report {
+        &self.core.report
+    }
+
+    /// Another daemon's region, to read.
+    ///
+    /// # Errors
+    /// Where no other daemon has that name, its state has another type, or it is hidden.
+    pub fn peer<P: Recoverable>(&self, name: &str) -> Result<Peer<P>> {
+        Peer::find(&self.core.regions, self.core.index, name)
+    }
+
+    /// Calls `read` with another daemon's last commit, and keeps that daemon from changing it meanwhile.
+    ///
+    /// While `read` runs, the other daemon's commits wait; one that takes longer than [`LEASE`](crate::LEASE) while a
+    /// commit waits is ended like a process without a heartbeat. Clone out what is needed, and compute on the clone.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] where there is no whole commit within `within`.
+    pub fn read<P: Recoverable, R>(
+        &mut self,
+        peer: &Peer<P>,
+        within: Duration,
+        read: impl FnOnce(&P) -> R,
+    ) -> Result<R> {
+        peer.read(within, read)
+    }
+}
+
+/// A transaction with its settings, ready to [`run`](Self::run).
+pub struct Prepared<'d, S, P> {
+    daemon: &'d mut Daemon<S>,
+    policy: P,
+    settings: Settings,
+    on_crash: Option<&'d OnCrash<S>>,
+}
+
+/// The program's own decision about a crash.
+pub type OnCrash<S> = dyn Fn(&Scene<'_, S>) -> Answer<S> + Sync;
+
+impl<'d, S: Recoverable + Default, P: RestartPolicy> Prepared<'d, S, P> {
+    /// How long the transaction may give no sign of life; as declared for the daemon unless set.
+    pub fn heartbeat(mut self, deadline: Duration) -> Self {
+        self.settings.heartbeat = deadline;
+        self
+    }
+
+    /// How many crashes in what time are too many; as declared for the daemon unless set.
+    pub fn intensity(mut self, intensity: Intensity) -> Self {
+        self.settings.intensity = intensity;
+        self
+    }
+
+    /// What the program's own code decides when the policy leaves it to the process. It runs in the successor, so a
+    /// crash in it is a crash like any other. Without it, the successor resumes the last commit and sees the crash by
+    /// [`Tx::crash`].
+    pub fn on_crash(mut self, decide: &'d OnCrash<S>) -> Self {
+        self.on_crash = Some(decide);
+        self
+    }
+
+    /// Runs `work`; see [`Daemon::transaction`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run<T, F>(self, work: F) -> Result<Outcome<T>>
+    where
+        T: Recoverable + Clone,
+        F: Fn(&mut Tx<'_>, &mut S) -> std::result::Result<T, Failure> + Sync,
+    {
+        let Self { daemon, policy, settings, on_crash } = self;
+        let work = |tx: &mut Tx<'_>, root: u64| {
+            // SAFETY: the engine passes the address of the state of type S, and nothing else borrows it: a transaction
+            // has one closure.
+            let state = unsafe { &mut *(root as *mut S) };
+            let result = work(tx, state)?;
+            let keep = size_of::<T>() != 0 || std::mem::needs_drop::<T>();
+            Ok(if keep { Box::into_raw(Box::new(result)) as u64 } else { 0 })
+        };
+        let decide = on_crash.map(|on_crash| move |situation: &Situation<'_>| ask(on_crash, situation));
+        let program = Program {
+            make: &make::<S>,
+            work: &work,
+            decide: decide.as_ref().map(|decide| decide as _),
+            drop_result: daemon.core.drop_result.take(),
+        };
+        let ended = supervise::run(&mut daemon.core, &program, &policy, settings);
+        daemon.core.drop_result = program.drop_result;
+        Ok(match ended? {
+            Ended::Failed(failure) => Outcome::Failed(failure),
+            Ended::GaveUp(crash) => Outcome::GaveUp(crash),
+            Ended::Done(result) => {
+                daemon.core.drop_result = Some(drop_result::<T>);
+                let result = if result == 0 { std::ptr::dangling::<T>() } else { result as *const T };
+                // SAFETY: the transaction left a T there, in its last commit; or T is of size zero without a drop, for
+                // which any aligned address will do.
+                Outcome::Done(unsafe { &*result }.clone())
+            }
+        })
+    }
+}
+
+/// Makes a state in the region.
+fn make<S: Default>() -> u64 {
+    Box::into_raw(Box::<S>::default()) as u64
+}
+
+/// Drops a result of an earlier transaction, in the transaction that follows.
+///
+/// # Safety
+/// `result` is the address of a boxed `T` in this process's state, and nothing else drops it.
+unsafe fn drop_result<T>(result: u64) {
+    // SAFETY: as the caller vouches.
+    drop(unsafe { Box::from_raw(result as *mut T) });
+}
+
+/// Asks the program's own code, with its types.
+fn ask<S>(on_crash: &OnCrash<S>, situation: &Situation<'_>) -> Answered {
+    let answer = {
+        let scene = Scene {
+            crash: situation.crash,
+            restarts: situation.crashes,
+            // SAFETY: the engine passes the address of the last commit's state of type S; nothing changes it while the
+            // program looks.
+            commit: unsafe { &*(situation.root as *const S) },
+            operations: situation.operations,
+            crashed: situation.crashed,
+        };
+        on_crash(&scene)
+    };
+    if let Answer::Repair(repair) = &answer {
+        // SAFETY: as above, and the look at it is over.
+        repair(unsafe { &mut *(situation.root as *mut S) }, situation.crash);
+    }
+    answer.answered()
+}

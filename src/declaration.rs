@@ -1,0 +1,234 @@
+//! What a daemon declares before anything is forked, and whether the machine can hold it.
+//!
+//! Everything is counted: the state, the mechanism's own memory (log or slots, stage), the private copies that a
+//! transaction may make, scratch, thread stacks, mailboxes. A declaration that does not fit is refused at the start
+//! with the figures, so that no process of the tree runs out of memory later for want of counting.
+
+use crate::Crash;
+use crate::error::{Error, Result};
+use crate::mechanism::MechanismKind;
+use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
+use crate::sys::memory::PAGE;
+use std::time::Duration;
+
+/// One kibibyte.
+pub const KIB: usize = 1 << 10;
+/// One mebibyte.
+pub const MIB: usize = 1 << 20;
+/// One gibibyte.
+pub const GIB: usize = 1 << 30;
+
+/// The smallest region: the heads of state and heap, and some room.
+pub(crate) const MINIMUM_REGION: usize = 64 * KIB;
+
+/// What a daemon declares: its name, the most memory that its state may ever take, and how it is to be run.
+pub struct Declaration {
+    pub(crate) name: String,
+    pub(crate) bytes: usize,
+    pub(crate) mechanism: MechanismKind,
+    pub(crate) scratch: usize,
+    pub(crate) threads: usize,
+    pub(crate) stack: usize,
+    pub(crate) hidden: bool,
+    pub(crate) heartbeat: Duration,
+    pub(crate) intensity: Intensity,
+    pub(crate) policy: Box<dyn RestartPolicy + Send>,
+}
+
+impl Declaration {
+    /// A daemon `name` with a region of `bytes` (rounded up to whole pages), with the defaults that the methods below
+    /// name.
+    pub fn new(name: impl Into<String>, bytes: usize) -> Self {
+        Self {
+            name: name.into(),
+            bytes: bytes.next_multiple_of(PAGE),
+            mechanism: MechanismKind::CopyOnWrite,
+            scratch: 64 * MIB,
+            threads: 0,
+            stack: 8 * MIB,
+            hidden: false,
+            heartbeat: Duration::from_secs(5),
+            intensity: Intensity::default(),
+            policy: Box::new(Resume),
+        }
+    }
+
+    /// How commits are made and restored; copy on write unless declared.
+    pub fn mechanism(mut self, mechanism: MechanismKind) -> Self {
+        self.mechanism = mechanism;
+        self
+    }
+
+    /// The most that a transaction's temporaries may take at a time ([`Tx::scratch`](crate::Tx::scratch)); 64 MiB
+    /// unless declared.
+    pub fn scratch(mut self, bytes: usize) -> Self {
+        self.scratch = bytes.next_multiple_of(PAGE);
+        self
+    }
+
+    /// How many threads a transaction may run besides its main one ([`Tx::threads`](crate::Tx::threads)), each on a
+    /// stack of `stack` bytes; none unless declared.
+    pub fn threads(mut self, threads: usize, stack: usize) -> Self {
+        self.threads = threads;
+        self.stack = stack.next_multiple_of(PAGE);
+        self
+    }
+
+    /// Other daemons cannot even read the region.
+    pub fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
+    /// How long a transaction may give no sign of life before it is treated as crashed; 5 s unless declared. Signs of
+    /// life are [`Tx::done`](crate::Tx::done), [`Tx::commit`](crate::Tx::commit) and [`Tx::beat`](crate::Tx::beat).
+    pub fn heartbeat(mut self, deadline: Duration) -> Self {
+        self.heartbeat = deadline;
+        self
+    }
+
+    /// How many crashes in what time are too many, for the daemon itself and for each of its transactions;
+    /// 20 in 5 s unless declared.
+    pub fn intensity(mut self, intensity: Intensity) -> Self {
+        self.intensity = intensity;
+        self
+    }
+
+    /// What a successor of the *daemon* finds; the last commit unless declared.
+    pub fn policy(mut self, policy: impl RestartPolicy + Send + 'static) -> Self {
+        self.policy = Box::new(policy);
+        self
+    }
+
+    fn refused(&self, what: String) -> Error {
+        Error::Declaration { daemon: self.name.clone(), what }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.name.is_empty() || self.name.contains('\0') {
+            return Err(self.refused("a name is needed, without a NUL".into()));
+        }
+        if self.bytes < MINIMUM_REGION {
+            let (is, least) = (self.bytes, MINIMUM_REGION);
+            return Err(self.refused(format!("a region of {is} bytes is too small: {least} bytes are the least")));
+        }
+        if self.bytes > 32 * GIB {
+            return Err(self.refused(format!("a region of {} bytes is too large: 32 GiB are the most", self.bytes)));
+        }
+        if self.heartbeat.is_zero() {
+            return Err(self.refused("a heartbeat's deadline must be longer than zero".into()));
+        }
+        if self.stack < 64 * KIB {
+            return Err(
+                self.refused(format!("a thread's stack of {} bytes is too small: 64 KiB are the least", self.stack))
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What a daemon finds after a crash unless it is declared otherwise.
+struct Resume;
+
+impl RestartPolicy for Resume {
+    fn name(&self) -> &str {
+        "checkpoint-resume"
+    }
+    fn decide(&self, _: &Crash, _: &History) -> Decision {
+        Decision::now(Action::Resume)
+    }
+}
+
+/// Memory that the machine has to give, and what says so.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Available {
+    pub(crate) bytes: u64,
+    pub(crate) limit: String,
+}
+
+/// What is free: the least of free memory and what the control groups above this process leave.
+pub(crate) fn available() -> Result<Available> {
+    let meminfo = procfs_current::<procfs::Meminfo>("/proc/meminfo")?;
+    let free = meminfo.mem_available.unwrap_or(meminfo.mem_free);
+    let mut least = Available { bytes: free, limit: "free memory".into() };
+    for (path, limit, used) in control_groups() {
+        let left = limit.saturating_sub(used);
+        if left < least.bytes {
+            least = Available { bytes: left, limit: format!("the limit of {limit} bytes in {path}") };
+        }
+    }
+    Ok(least)
+}
+
+fn procfs_current<T: procfs::Current>(what: &'static str) -> Result<T> {
+    T::current().map_err(|error| Error::Proc { what, message: error.to_string() })
+}
+
+/// The memory limits of this process's control group and those above it: path, limit, use. Both versions of the
+/// interface; a file that is missing or says "max" is no limit.
+fn control_groups() -> Vec<(String, u64, u64)> {
+    let Ok(groups) = std::fs::read_to_string("/proc/self/cgroup") else { return Vec::new() };
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let mut found = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let (mount, limit, used) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max", "memory.current"),
+            _ if controllers.split(',').any(|c| c == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes")
+            }
+            _ => continue,
+        };
+        // A container may see its own group as the mount's root, so the bare mount counts as well.
+        for group in std::path::Path::new(path).ancestors() {
+            let folder = format!("{mount}{}", group.display());
+            let folder = folder.trim_end_matches('/');
+            let file = format!("{folder}/{limit}");
+            if let (Some(limit), Some(used)) = (number(&file), number(&format!("{folder}/{used}"))) {
+                found.push((file, limit, used));
+            }
+        }
+    }
+    found
+}
+
+/// Whether `declared` fits into `available`.
+pub(crate) fn check_fits(declared: &[(String, u64)], available: Available) -> Result<()> {
+    let total = declared.iter().map(|(_, bytes)| bytes).fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
+    if total <= available.bytes {
+        return Ok(());
+    }
+    let parts: Vec<_> = declared.iter().map(|(name, bytes)| format!("{name}: {} MiB", bytes >> 20)).collect();
+    Err(Error::Memory { declared: total, available: available.bytes, limit: available.limit, parts: parts.join(", ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_more_than_there_is_and_says_the_figures() {
+        let declared = [("a".to_owned(), 3 << 20), ("b".to_owned(), 2 << 20)];
+        let available = |bytes| Available { bytes, limit: "free memory".into() };
+        assert!(check_fits(&declared, available(5 << 20)).is_ok());
+        let refused = check_fits(&declared, available((5 << 20) - 1)).unwrap_err().to_string();
+        assert!(refused.contains("5 MiB in all") && refused.contains("free memory leaves 4 MiB"), "{refused}");
+        assert!(refused.contains("a: 3 MiB, b: 2 MiB"), "{refused}");
+    }
+
+    #[test]
+    fn something_is_available_here() {
+        assert!(available().unwrap().bytes > 0);
+    }
+
+    #[test]
+    fn refuses_what_makes_no_sense() {
+        let refusal = |d: Declaration| d.check().unwrap_err().to_string();
+        assert!(refusal(Declaration::new("d", 1)).contains("65536 bytes are the least"));
+        assert!(refusal(Declaration::new("", MIB)).contains("name"));
+        assert!(refusal(Declaration::new("d", MIB).heartbeat(Duration::ZERO)).contains("heartbeat"));
+        assert!(refusal(Declaration::new("d", MIB).threads(1, 10)).contains("stack"));
+        assert!(Declaration::new("d", MIB).check().is_ok());
+    }
+}

@@ -1,0 +1,127 @@
+//! The program's global allocator: what a transaction allocates lives in its daemon's region.
+//!
+//! | who allocates | from | lives |
+//! |---|---|---|
+//! | root, daemon | private memory (the system's allocator) | as long as the process |
+//! | transaction | its daemon's region | as the state: committed, restored |
+//! | transaction, inside [`Tx::scratch`](crate::Tx::scratch) | scratch | one incarnation at the most |
+//!
+//! Releasing goes by address: a block of the region goes back to the region (in a daemon, which must not change the
+//! state, it stays), a block of scratch to scratch, and a private block that a transaction inherited is left alone,
+//! since its daemon still owns it. Growing a private block in a transaction copies it home.
+
+use crate::arena::Arena;
+use crate::here::{self, Kind, Source};
+use crate::region::{STATE_ARENA, StateHead};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+
+/// The global allocator of every program that uses the engine.
+///
+/// ```
+/// use crashbed::Heap;
+///
+/// // SAFETY: this program takes nothing owned out of a static or a lock that was filled before a fork.
+/// #[global_allocator]
+/// static HEAP: Heap = unsafe { Heap::new() };
+/// ```
+#[derive(Debug)]
+pub struct Heap(());
+
+impl Heap {
+    /// The allocator.
+    ///
+    /// # Safety
+    /// This is the one promise that the compiler cannot check. The program promises that no transaction moves into
+    /// the state an owned value (a `Vec`, a `String`, a `Box`) that was made *before the fork*, in the daemon or the
+    /// root. Captured values are out of reach already, since a transaction's closure is `Fn`; what is left are values
+    /// taken out of statics and locks that had been filled before (`STASH.lock().unwrap().take()`). Clone them
+    /// instead. A value that breaks the promise points into private memory that its daemon may release or reuse.
+    pub const unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+/// The arena that `source` means in this process; `None` for private memory, and before there is one.
+fn arena(source: Source) -> Option<&'static Arena> {
+    let start = match source {
+        Source::Private => return None,
+        Source::Region => here::state().start + STATE_ARENA,
+        Source::Scratch => here::scratch().start,
+    };
+    // SAFETY: the region's parts stay mapped as long as the process lives; a thread's source is set to them only
+    // after they were formatted.
+    unsafe { Arena::at(start) }
+}
+
+// SAFETY: blocks come from the system's allocator or from an arena, whose blocks are apart, aligned and stay put;
+// releasing goes by address to where the block came from. It does not unwind.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let source = here::source();
+        if source == Source::Private {
+            // SAFETY: the caller's contract is the system allocator's.
+            return unsafe { System.alloc(layout) };
+        }
+        match arena(source).and_then(|arena| arena.allocate(layout)) {
+            Some(block) => {
+                here::set_exhausted(false);
+                block.as_ptr()
+            }
+            None => {
+                here::set_exhausted(true);
+                if let Some(mailbox) = here::mailbox() {
+                    mailbox.exhausted_bytes.store(layout.size() as u64, Ordering::Relaxed);
+                }
+                std::ptr::null_mut()
+            }
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let address = block as usize;
+        let owner = if here::state().contains(address) {
+            if here::kind() != Kind::Transaction {
+                return;
+            }
+            Source::Region
+        } else if here::scratch().contains(address) {
+            Source::Scratch
+        } else {
+            if here::kind() != Kind::Transaction || here::source() == Source::Private {
+                // SAFETY: the block is private, so it came from the system's allocator.
+                unsafe { System.dealloc(block, layout) };
+            }
+            return;
+        };
+        if let (Some(arena), Some(block)) = (arena(owner), NonNull::new(block)) {
+            // SAFETY: the block lies in this arena, so it came from it, with this layout.
+            unsafe { arena.release(block, layout) };
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let address = block as usize;
+        let private = !here::state().contains(address) && !here::scratch().contains(address);
+        if private && here::source() == Source::Private {
+            // SAFETY: the caller's contract is the system allocator's.
+            return unsafe { System.realloc(block, layout, size) };
+        }
+        let Ok(wanted) = Layout::from_size_align(size, layout.align()) else { return std::ptr::null_mut() };
+        // SAFETY: `wanted` is a valid layout of more than zero bytes, as the caller vouches.
+        let moved = unsafe { self.alloc(wanted) };
+        if !moved.is_null() {
+            // SAFETY: both blocks are at least this long, and a new block never overlaps an old one.
+            unsafe { std::ptr::copy_nonoverlapping(block, moved, layout.size().min(size)) };
+            // SAFETY: the block came from this allocator with `layout`; its content has moved.
+            unsafe { self.dealloc(block, layout) };
+        }
+        moved
+    }
+}
+
+/// Bytes of the region in use, in the state that this process sees.
+pub(crate) fn live_bytes(head: &StateHead) -> u64 {
+    head.arena().map_or(0, Arena::live_bytes)
+}

@@ -1,0 +1,195 @@
+//! The words by which a process and its parent speak: shared memory that the child writes and the parent reads.
+//!
+//! Each daemon's region has two: the daemon's own (root reads) and its transaction's (daemon reads). A mailbox is
+//! never trusted: what a crashed process left in it is checked before it is used. Each word has one writer:
+//!
+//! | words | written by | when |
+//! |---|---|---|
+//! | `incarnation`, `redo_target`, `acknowledged`, `answer` | parent | before the fork; after a request |
+//! | `child` | child | when it has forked or reaped a process of its own |
+//! | `phase`, `beat_ns`, `operation`, times | child | as it goes |
+//! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
+//! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` 1 on entry, 2 when complete |
+//! | `end`, `failure` | child | before it exits |
+//!
+//! A request is numbered: the child counts `asked` up, the parent sets `acknowledged` to the same number.
+
+use crate::failure::{Failure, FailureKind};
+use crate::text::Text;
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+/// One direction of speech between a child and its parent. All-zero memory is an empty mailbox.
+#[repr(C)]
+pub(crate) struct Mailbox {
+    pub(crate) incarnation: AtomicU64,
+    pub(crate) child: AtomicI32,
+    pub(crate) phase: AtomicU32,
+    pub(crate) beat_ns: AtomicU64,
+    pub(crate) operation: AtomicU64,
+    pub(crate) started_ns: AtomicU64,
+    pub(crate) resumed_operation: AtomicU64,
+    pub(crate) first_operation_ns: AtomicU64,
+    pub(crate) redo_target: AtomicU64,
+    pub(crate) redone_ns: AtomicU64,
+    pub(crate) minor_faults: AtomicU64,
+
+    pub(crate) asked: AtomicU32,
+    pub(crate) acknowledged: AtomicU32,
+    pub(crate) answer: AtomicU32,
+    pub(crate) request: AtomicU32,
+    pub(crate) pages: AtomicU32,
+    pub(crate) checksum: AtomicU32,
+    pub(crate) last: AtomicU32,
+
+    pub(crate) end: AtomicU32,
+    pub(crate) answered: AtomicU32,
+    pub(crate) exhausted_bytes: AtomicU64,
+    failure_kind: AtomicU32,
+    failure_type: Letter,
+    failure_message: Letter,
+    failure_place: Letter,
+    pub(crate) notice: NoticeRecord,
+    /// A panic's message, kept in case that it aborts the process.
+    pub(crate) panic: Letter,
+}
+
+/// What a crash handler leaves behind.
+#[repr(C)]
+pub(crate) struct NoticeRecord {
+    /// The thread whose crash this is; the others park.
+    pub(crate) claimed: AtomicI32,
+    pub(crate) stage: AtomicU32,
+    pub(crate) incarnation: AtomicU64,
+    pub(crate) signal: AtomicI32,
+    pub(crate) code: AtomicI32,
+    pub(crate) address: AtomicU64,
+    pub(crate) instruction: AtomicU64,
+    pub(crate) stack: AtomicU64,
+    pub(crate) when_ns: AtomicU64,
+    /// Whether an allocation that found no room was the last thing the thread did before it aborted.
+    pub(crate) exhausted: AtomicU32,
+}
+
+/// [`NoticeRecord::stage`]: the handler runs.
+pub(crate) const NOTICE_ENTERED: u32 = 1;
+/// [`NoticeRecord::stage`]: the record is whole.
+pub(crate) const NOTICE_COMPLETE: u32 = 2;
+
+/// What a child asks of its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Request {
+    /// Take `pages` staged pages (copy on write); with `last`, make the commit true.
+    Commit = 1,
+    /// Put the crashed state that was kept in place of the last commit.
+    Keep = 2,
+}
+
+/// How a child ended, by its own word; believed only together with exit status 0. That its work is done is not said
+/// here: the last commit says it ([`StateHead::done`](crate::region::StateHead)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum End {
+    /// It did not say.
+    None = 0,
+    /// An error or a panic; [`Mailbox::failure`] holds it.
+    Failed = 1,
+    /// Its own code gave up (process decides).
+    GaveUp = 2,
+}
+
+/// [`Mailbox::answer`] to a request that was done.
+pub(crate) const ANSWER_DONE: u32 = 1;
+/// [`Mailbox::answer`] to a request that was refused.
+pub(crate) const ANSWER_REFUSED: u32 = 2;
+
+/// A text in shared memory that one process writes before it raises a flag and another reads after it saw the flag.
+/// Every pattern of bytes is a valid [`Text`], so a wild write into it can spoil the words but nothing else.
+#[repr(transparent)]
+pub(crate) struct Letter(UnsafeCell<Text>);
+
+// SAFETY: who may write and read when is the contract of `write` and `read`.
+unsafe impl Sync for Letter {}
+
+impl Letter {
+    /// # Safety
+    /// No other thread or process reads or writes the letter until the flag that guards it was raised.
+    pub(crate) unsafe fn write(&self, text: Text) {
+        // SAFETY: the caller is the only one at the letter.
+        unsafe { self.0.get().write(text) };
+    }
+
+    /// # Safety
+    /// The flag that guards the letter was seen raised, and its writer has ended or waits.
+    pub(crate) unsafe fn read(&self) -> Text {
+        // SAFETY: as the caller vouches.
+        unsafe { self.0.get().read() }
+    }
+}
+
+impl Mailbox {
+    /// Empties the mailbox for a child that is about to be forked.
+    pub(crate) fn prepare(&self, incarnation: u64, redo_target: u64, now_ns: u64) {
+        let notice = &self.notice;
+        for word in [&self.phase, &self.asked, &self.acknowledged, &self.end, &self.answered, &notice.stage] {
+            word.store(0, Ordering::Relaxed);
+        }
+        notice.claimed.store(0, Ordering::Relaxed);
+        notice.exhausted.store(0, Ordering::Relaxed);
+        self.child.store(0, Ordering::Relaxed);
+        for word in [
+            &self.operation,
+            &self.started_ns,
+            &self.first_operation_ns,
+            &self.redone_ns,
+            &self.exhausted_bytes,
+            &self.minor_faults,
+        ] {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.redo_target.store(redo_target, Ordering::Relaxed);
+        self.beat_ns.store(now_ns, Ordering::Relaxed);
+        // SAFETY: the child that will write here does not exist yet.
+        unsafe { self.panic.write(Text::EMPTY) };
+        self.incarnation.store(incarnation, Ordering::Release);
+    }
+
+    /// How the child ended, by its own word.
+    pub(crate) fn end(&self) -> End {
+        match self.end.load(Ordering::Acquire) {
+            1 => End::Failed,
+            2 => End::GaveUp,
+            _ => End::None,
+        }
+    }
+
+    /// Writes why the child fails, and that it does.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        // SAFETY: the child alone writes here, and the parent reads after it saw `end`.
+        unsafe { self.failure_type.write(Text::new(failure.type_name())) };
+        // SAFETY: as above.
+        unsafe { self.failure_message.write(Text::new(failure.message())) };
+        // SAFETY: as above.
+        unsafe { self.failure_place.write(Text::new(failure.place())) };
+        self.failure_kind.store(failure.kind() as u32, Ordering::Relaxed);
+        self.end.store(End::Failed as u32, Ordering::Release);
+    }
+
+    /// Why the child failed; to be called once [`end`](Self::end) was [`End::Failed`] and the child has ended.
+    pub(crate) fn failure(&self) -> Failure {
+        let kind = match self.failure_kind.load(Ordering::Relaxed) {
+            2 => FailureKind::Panic,
+            3 => FailureKind::Exhausted,
+            4 => FailureKind::CommitRefused,
+            _ => FailureKind::Error,
+        };
+        // SAFETY: the child raised `end` after writing, and has ended.
+        let type_name = unsafe { self.failure_type.read() };
+        // SAFETY: as above.
+        let message = unsafe { self.failure_message.read() };
+        // SAFETY: as above.
+        let place = unsafe { self.failure_place.read() };
+        Failure::from_parts(kind, type_name, message, place)
+    }
+}

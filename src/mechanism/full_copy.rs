@@ -1,0 +1,129 @@
+//! Full copy: the transaction works in place; a commit copies the whole state to one of two slots, then flips.
+//!
+//! ```text
+//! backing:  slot 0 (a state) | slot 1 (a state)        the last commit, number n, is in slot n % 2
+//!
+//! transaction          daemon
+//! ask            →     slot (n + 1) % 2 ← state
+//!                      ledger.commit ← n + 1           the commit is true
+//! go on          ←     answer
+//! ```
+//!
+//! Slots are out of the transaction's reach: they are not mapped in it. A daemon that dies while it copies leaves
+//! commit n in its slot. Restoring copies the last commit's slot back over the state, as does a fresh daemon.
+//!
+//! The free slot takes the crashed state when the program is to decide about it. Readers in other daemons are let in
+//! between two commits only, since the state part is the transaction's working memory.
+
+use super::{Mechanism, Taken};
+use crate::gate;
+use crate::link::{self, Refused};
+use crate::mailbox::Request;
+use crate::point::{self, Point};
+use crate::region::{Region, StateHead};
+use crate::span::Span;
+use crate::sys::Errno;
+use crate::sys::memory::{self, Map};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(super) struct FullCopy;
+
+/// The slot that commit `number` lives in.
+fn slot(region: &Region, number: u64) -> Span {
+    let len = region.parts.state.len;
+    let offset = if number.is_multiple_of(2) { 0 } else { len };
+    region.parts.backing.part(offset, len)
+}
+
+/// The number that the crashed state was set aside under; transactions inherit it by fork.
+static CRASHED: AtomicU64 = AtomicU64::new(0);
+
+/// Copies in two halves and passes `between` in the middle, so that a fault can strike there.
+fn copy_all(from: Span, to: Span, between: Point) {
+    let half = from.len / 2;
+    for (offset, len) in [(0, half), (half, from.len - half)] {
+        if offset != 0 {
+            point::pass(between);
+        }
+        let (from, to) = (from.part(offset, len), to.part(offset, len));
+        // SAFETY: state and slots are mapped in the daemon, writable, and apart; no thread of a transaction runs.
+        unsafe { std::ptr::copy_nonoverlapping(from.start as *const u8, to.start as *mut u8, len) };
+    }
+}
+
+fn last_commit(region: &Region) -> u64 {
+    region.ledger().commit.load(Ordering::Acquire)
+}
+
+impl Mechanism for FullCopy {
+    unsafe fn enter(&self, _: &Region) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn commit(&self, region: &Region, _: bool) -> Result<(), Refused> {
+        point::pass(Point::Stage);
+        point::pass(Point::Staged);
+        link::ask(region.mailbox(), Request::Commit, true)
+    }
+
+    fn begin(&self, region: &Region) -> Result<(), Errno> {
+        gate::close(region)
+    }
+
+    fn take(&self, region: &Region) -> Result<Taken, Errno> {
+        let next = last_commit(region) + 1;
+        copy_all(region.parts.state, slot(region, next), Point::Apply);
+        region.ledger().commit.store(next, Ordering::Release);
+        gate::let_waiting_in(region)?;
+        Ok(Taken::Whole)
+    }
+
+    fn committed<'a>(&self, region: &'a Region) -> &'a StateHead {
+        // SAFETY: the slots are mapped in the daemon as long as the region.
+        unsafe { StateHead::of(slot(region, last_commit(region))) }
+    }
+
+    fn restore(&self, region: &Region) {
+        let last = last_commit(region);
+        if last > 0 {
+            copy_all(slot(region, last), region.parts.state, Point::DaemonRestore);
+        }
+    }
+
+    fn end(&self, region: &Region) -> Result<(), Errno> {
+        if last_commit(region) > 0 { gate::open(region) } else { Ok(()) }
+    }
+
+    fn recover(&self, region: &Region) -> Result<(), Errno> {
+        gate::close(region)?;
+        self.restore(region);
+        self.end(region)
+    }
+
+    fn heap_locked(&self, region: &Region) -> Option<bool> {
+        region.head().arena().map(crate::arena::Arena::is_locked)
+    }
+
+    fn set_aside(&self, region: &Region) -> bool {
+        let free = last_commit(region) + 1;
+        copy_all(region.parts.state, slot(region, free), Point::DaemonRestore);
+        CRASHED.store(free, Ordering::Relaxed);
+        true
+    }
+
+    unsafe fn crashed_state<'a>(&self, region: &'a Region) -> Result<&'a [u8], Errno> {
+        // Slots are not mapped in a transaction; the backing's place in it is free. Both are mapped, and the one that
+        // is not the last commit is found by the number that the daemon handed on by fork.
+        let backing = region.parts.backing;
+        memory::map_new(region.backing_fd.as_fd(), backing, Map::ReadOnly)?;
+        let crashed = slot(region, CRASHED.load(Ordering::Relaxed));
+        // SAFETY: mapped above, to be read; the daemon does not write the slot while the transaction decides.
+        Ok(unsafe { std::slice::from_raw_parts(crashed.start as *const u8, crashed.len) })
+    }
+
+    fn put_back(&self, region: &Region) -> bool {
+        copy_all(slot(region, CRASHED.load(Ordering::Relaxed)), region.parts.state, Point::DaemonRestore);
+        true
+    }
+}

@@ -1,0 +1,175 @@
+//! How a crash becomes known: the handler that a dying process runs, and the reading of what it left.
+//!
+//! The handler runs on the thread's alternate stack, so that an overflowed stack is no obstacle. It claims the record
+//! (one thread of those that crash at once; the others park), fills it, raises the event that wakes the parent, and
+//! then dies of the very signal, so that the parent's wait status says the same. Whatever goes wrong in it ends in a
+//! death that the pidfd tells.
+
+use crate::crash::{Cause, Crash, Notice, Phase, Place};
+use crate::here;
+use crate::mailbox::{Mailbox, NOTICE_COMPLETE, NOTICE_ENTERED};
+use crate::sys::{self, Errno, clock, event, process, signal};
+use crate::text::Text;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Where the program's image begins in memory, so that an instruction can be named outside of the process; 0 unknown.
+static IMAGE_START: AtomicUsize = AtomicUsize::new(0);
+static IMAGE_END: AtomicUsize = AtomicUsize::new(0);
+
+/// Finds the program's image. The root calls this once, before it forks: forks share the layout.
+pub(crate) fn find_image() {
+    let Ok(maps) = procfs::process::Process::myself().and_then(|me| me.maps()) else { return };
+    let here = find_image as *const () as u64;
+    let Some(mine) = maps.iter().find(|map| (map.address.0..map.address.1).contains(&here)) else { return };
+    let same = maps.iter().filter(|map| map.pathname == mine.pathname);
+    let (mut start, mut end) = (u64::MAX, 0);
+    for map in same {
+        start = start.min(map.address.0);
+        end = end.max(map.address.1);
+    }
+    // Addresses of this process fit its own word.
+    #[allow(clippy::cast_possible_truncation)]
+    {
+        IMAGE_START.store(start as usize, Ordering::Relaxed);
+        IMAGE_END.store(end as usize, Ordering::Relaxed);
+    }
+}
+
+/// Installs the crash handler. Forks inherit it.
+pub(crate) fn install_handler() -> Result<(), Errno> {
+    // SAFETY: `on_crash` makes async-signal-safe calls only; see there.
+    unsafe { signal::handle_crashes(on_crash) }
+}
+
+/// The handler. Only atomics, clock, `gettid`, `write` to an event descriptor, `prctl`, `sigaction`, `tgkill`: all
+/// async-signal-safe, no allocation, no lock.
+extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let Some(mailbox) = here::mailbox() else { signal::die_of(signal) };
+    let record = &mailbox.notice;
+    let thread = process::thread_id();
+    if record.claimed.compare_exchange(0, thread, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        // Another thread's crash is being told; its death takes this thread along.
+        signal::park();
+    }
+    record.stage.store(NOTICE_ENTERED, Ordering::Relaxed);
+    record.when_ns.store(clock::now_ns(), Ordering::Relaxed);
+    record.incarnation.store(mailbox.incarnation.load(Ordering::Relaxed), Ordering::Relaxed);
+    record.signal.store(signal, Ordering::Relaxed);
+    // SAFETY: the kernel passes a valid siginfo_t to a handler that was installed with SA_SIGINFO.
+    let info = unsafe { &*info };
+    let code = info.si_code;
+    // SAFETY: every siginfo_t has these bytes; whether they are an address is asked below.
+    let address = unsafe { info.si_addr() } as u64;
+    record.code.store(code, Ordering::Relaxed);
+    // Only the kernel's own faults (si_code > 0) carry an address; elsewhere the field means something else.
+    record.address.store(if code > 0 { address } else { 0 }, Ordering::Relaxed);
+    // SAFETY: the kernel passes a valid ucontext_t to such a handler.
+    let registers = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    let register = |which: i32| registers[which as usize].cast_unsigned();
+    record.instruction.store(register(libc::REG_RIP), Ordering::Relaxed);
+    record.stack.store(register(libc::REG_RSP), Ordering::Relaxed);
+    record.exhausted.store(u32::from(signal == libc::SIGABRT && here::exhausted()), Ordering::Relaxed);
+    // SAFETY: this thread has claimed the record, and the parent reads the letter only when the process is gone.
+    unsafe { mailbox.panic.write(crate::panics::present()) };
+    record.stage.store(NOTICE_COMPLETE, Ordering::Release);
+    event::raise(here::event());
+    process::forbid_core_dump();
+    signal::die_of(signal)
+}
+
+/// Whether a complete record of incarnation `incarnation` is there.
+pub(crate) fn is_complete(mailbox: &Mailbox) -> bool {
+    mailbox.notice.stage.load(Ordering::Acquire) == NOTICE_COMPLETE
+        && mailbox.notice.incarnation.load(Ordering::Relaxed) == mailbox.incarnation.load(Ordering::Relaxed)
+}
+
+/// What ended a process, as its parent saw it.
+pub(crate) enum Ending {
+    /// It ended by itself; this is its wait status.
+    Status(event::Status),
+    /// It was silent for too long and was killed for it.
+    Silent { silent: Duration, stopped: bool },
+}
+
+/// Puts together what happened from what the kernel said and what the process left in its mailbox. The process has
+/// been reaped.
+pub(crate) fn read(mailbox: &Mailbox, ending: &Ending, noticed_ns: u64, committed_operations: u64) -> Crash {
+    let record = &mailbox.notice;
+    let complete = is_complete(mailbox);
+    let (cause, notice) = match *ending {
+        Ending::Silent { silent, stopped } => (Cause::Hung { silent, stopped }, Notice::Heartbeat),
+        Ending::Status(event::Status::Exited(status)) => (Cause::Exited { status }, Notice::Pidfd),
+        Ending::Status(event::Status::Killed(signal) | event::Status::Stopped(signal)) => {
+            // The record is believed where the kernel names the same signal; a wild write may have forged one.
+            if complete && record.signal.load(Ordering::Relaxed) == signal {
+                let code = record.code.load(Ordering::Relaxed);
+                let address = record.address.load(Ordering::Relaxed);
+                (Cause::Signal { signal, code, address }, Notice::Handler)
+            } else {
+                let entered = record.stage.load(Ordering::Relaxed) != 0;
+                let notice = if entered { Notice::Torn } else { Notice::Pidfd };
+                (Cause::Signal { signal, code: 0, address: 0 }, notice)
+            }
+        }
+    };
+    let handled = notice == Notice::Handler;
+    let last_sign = match *ending {
+        Ending::Silent { silent, .. } => {
+            noticed_ns.saturating_sub(u64::try_from(silent.as_nanos()).unwrap_or(u64::MAX))
+        }
+        Ending::Status(_) => mailbox.beat_ns.load(Ordering::Relaxed).min(noticed_ns),
+    };
+    // SAFETY: the process has been reaped; nobody writes here any more.
+    let note = unsafe { mailbox.panic.read() };
+    Crash {
+        cause,
+        notice,
+        phase: phase(mailbox.phase.load(Ordering::Relaxed)),
+        incarnation: mailbox.incarnation.load(Ordering::Relaxed),
+        operation: mailbox.operation.load(Ordering::Relaxed),
+        committed_operations,
+        thread: if handled { record.claimed.load(Ordering::Relaxed) } else { 0 },
+        place: handled.then(|| place(record.instruction.load(Ordering::Relaxed), record.stack.load(Ordering::Relaxed))),
+        heap_locked: None,
+        happened_ns: if handled { record.when_ns.load(Ordering::Relaxed).min(noticed_ns) } else { last_sign },
+        noticed_ns,
+        // Only an abort can be a panic's.
+        note: if cause.signal() == Some(libc::SIGABRT) { note } else { Text::EMPTY },
+    }
+}
+
+fn place(instruction: u64, stack: u64) -> Place {
+    let start = IMAGE_START.load(Ordering::Relaxed) as u64;
+    let image = start..IMAGE_END.load(Ordering::Relaxed) as u64;
+    let image_offset = image.contains(&instruction).then(|| instruction - start);
+    Place { instruction, stack, image_offset }
+}
+
+fn phase(word: u32) -> Phase {
+    match word {
+        1 => Phase::Deciding,
+        2 => Phase::Running,
+        3 => Phase::Committing,
+        4 => Phase::Ending,
+        _ => Phase::Starting,
+    }
+}
+
+/// Waits for a process that has crashed, or is to end now, to be gone: no thread of it can write any more. One that
+/// does not go by itself in time is killed.
+pub(crate) fn wait_until_gone(pidfd: &std::os::fd::OwnedFd, patience: Duration) -> Result<event::Status, Errno> {
+    use std::os::fd::AsFd;
+    let until = clock::now_ns() + u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+    while clock::now_ns() < until {
+        let left = Duration::from_nanos(until.saturating_sub(clock::now_ns()));
+        let [gone] = event::wait_readable([pidfd.as_fd()], Some(left))?;
+        if gone {
+            return event::reap(pidfd);
+        }
+    }
+    match event::signal(pidfd, libc::SIGKILL) {
+        Ok(()) | Err(sys::Errno::ESRCH) => event::reap(pidfd),
+        Err(errno) => Err(errno),
+    }
+}

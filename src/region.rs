@@ -1,0 +1,331 @@
+//! A daemon's memory: laid out, committed and mapped by the root before it forks.
+//!
+//! ```text
+//! part             mapped as            root  own daemon  its transactions      other daemons and theirs
+//! state            memfd, sealed        rw    rw          by the mechanism       read-only for good, or not at all
+//! backing          memfd, sealed        rw    rw          not (crashed state:    not
+//!                                                         read-only)
+//! stage            memfd                rw    rw          rw                     not
+//! mailbox          memfd                rw    rw          rw                     not
+//! daemon mailbox   memfd                rw    rw          not                    not
+//! ledger           memfd, sealed        rw    rw          not                    read-only for good
+//! scratch          private, empty       -     -           rw, its own            -
+//! stacks           private, empty       -     signal      rw, its own            -
+//!                                             stack
+//! ```
+//!
+//! Between two parts lie unmapped pages. The state begins with a [`StateHead`]; what follows is the heap. The ledger
+//! says which commit is the last one; how depends on the mechanism, and is drawn there.
+
+use crate::arena::Arena;
+use crate::declaration::Declaration;
+use crate::error::{Error, Result};
+use crate::mailbox::Mailbox;
+use crate::span::Span;
+use crate::sys::memory::{self, Map, PAGE};
+use std::any::TypeId;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// The first region's address: in the middle of the lower half, far from the program, its heap and its libraries.
+const FIRST: usize = 0x2000_0000_0000;
+/// Regions begin at multiples of this.
+const ALIGNMENT: usize = 1 << 30;
+/// Unmapped space between two parts.
+const GAP: usize = 16 * PAGE;
+/// The alternate signal stack of a thread: the handler needs about two pages, AVX-512 state included.
+const SIGNAL_STACK: usize = 8 * PAGE;
+
+/// Where in the state its heap begins.
+pub(crate) const STATE_ARENA: usize = 1024;
+
+/// What the state begins with. Committed and restored with everything else.
+#[repr(C)]
+pub(crate) struct StateHead {
+    /// Operations completed.
+    pub(crate) operations: AtomicU64,
+    /// Where the program's state lives; 0 before it was made.
+    pub(crate) root: AtomicU64,
+    /// Where the last transaction's result lives; 0 where there is none.
+    pub(crate) result: AtomicU64,
+    /// The last transaction whose work is done: its number. Part of its last commit, so that work that is done is
+    /// never done again, however its process ends afterwards.
+    pub(crate) done: AtomicU64,
+    /// How many of `skips` are in use.
+    skip_count: AtomicU64,
+    /// Operations that the program decided to skip and that no commit has passed yet.
+    skips: [AtomicU64; Self::SKIPS],
+}
+
+const _: () = assert!(size_of::<StateHead>() <= STATE_ARENA);
+
+impl StateHead {
+    /// How many operations can be skipped between two commits.
+    pub(crate) const SKIPS: usize = 64;
+
+    /// Makes `state` an empty state without a root.
+    ///
+    /// # Safety
+    /// `state` is mapped and writable, and nothing borrows from it.
+    pub(crate) unsafe fn format(state: Span) {
+        let heap = state.part(STATE_ARENA, state.len - STATE_ARENA);
+        // SAFETY: as the caller vouches; the heap's part is aligned to 1024.
+        unsafe { Arena::format(heap) };
+        // SAFETY: bytes of zero are an empty head, and the span is writable.
+        unsafe { std::ptr::write_bytes(state.start as *mut u8, 0, size_of::<Self>()) };
+    }
+
+    /// The head of the state that `state` holds.
+    ///
+    /// # Safety
+    /// `state` is mapped as long as the result is used.
+    pub(crate) unsafe fn of<'a>(state: Span) -> &'a Self {
+        // SAFETY: the memory is mapped; all bytes are valid for atomics.
+        unsafe { &*(state.start as *const Self) }
+    }
+
+    /// The heap of this state.
+    pub(crate) fn arena(&self) -> Option<&Arena> {
+        let start = std::ptr::from_ref(self) as usize + STATE_ARENA;
+        // SAFETY: a head lies at the start of a mapped state, whose heap is behind it.
+        unsafe { Arena::at(start) }
+    }
+
+    fn skipped(&self) -> &[AtomicU64] {
+        let count = usize::try_from(self.skip_count.load(Ordering::Relaxed)).unwrap_or(0);
+        &self.skips[..count.min(Self::SKIPS)]
+    }
+
+    /// Whether `operation` is to be skipped.
+    pub(crate) fn skips(&self, operation: u64) -> bool {
+        self.skipped().iter().any(|skip| skip.load(Ordering::Relaxed) == operation)
+    }
+
+    /// Adds an operation to skip; false where there is no room.
+    pub(crate) fn skip(&self, operation: u64) -> bool {
+        let count = self.skipped().len();
+        if self.skips(operation) {
+            return true;
+        }
+        let Some(free) = self.skips.get(count) else { return false };
+        free.store(operation, Ordering::Relaxed);
+        self.skip_count.store(count as u64 + 1, Ordering::Relaxed);
+        true
+    }
+
+    /// Forgets the skips that lie behind `operations`: they were passed.
+    pub(crate) fn forget_passed_skips(&self, operations: u64) {
+        let mut kept = 0;
+        for i in 0..self.skipped().len() {
+            let skip = self.skips[i].load(Ordering::Relaxed);
+            if skip >= operations {
+                self.skips[kept].store(skip, Ordering::Relaxed);
+                kept += 1;
+            }
+        }
+        self.skip_count.store(kept as u64, Ordering::Relaxed);
+    }
+}
+
+/// The daemon's record of its commits. All-zero memory is a region without a commit.
+#[repr(C)]
+pub(crate) struct Ledger {
+    /// The number of the last commit; 0 before the first. One store of it makes a commit true (full copy), or says
+    /// that the log was applied (copy on write).
+    pub(crate) commit: AtomicU64,
+    /// Copy on write: the number of the commit that the log holds whole.
+    pub(crate) logged: AtomicU64,
+    /// 1 while the state part holds a whole commit, for readers in other daemons.
+    pub(crate) whole: AtomicU32,
+    /// The daemon's incarnations so far.
+    pub(crate) incarnations: AtomicU64,
+}
+
+/// Where the parts of a region lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts {
+    pub(crate) state: Span,
+    pub(crate) backing: Span,
+    pub(crate) stage: Span,
+    pub(crate) mailbox: Span,
+    pub(crate) daemon_mailbox: Span,
+    pub(crate) ledger: Span,
+    pub(crate) scratch: Span,
+    pub(crate) signal_stack: Span,
+    pub(crate) threads: Span,
+    thread_slot: usize,
+}
+
+impl Parts {
+    fn new(start: usize, declaration: &Declaration) -> Self {
+        let mut at = start;
+        let mut next = |len: usize| {
+            let span = Span { start: at, len: len.next_multiple_of(PAGE) };
+            at = span.end() + GAP;
+            span
+        };
+        // Each thread: unmapped pages, its signal stack, unmapped pages, its stack.
+        let thread_slot = GAP + SIGNAL_STACK + GAP + declaration.stack;
+        Self {
+            state: next(declaration.bytes),
+            backing: next(declaration.mechanism.backing_len(declaration.bytes)),
+            stage: next(declaration.mechanism.stage_len()),
+            mailbox: next(size_of::<Mailbox>()),
+            daemon_mailbox: next(size_of::<Mailbox>()),
+            ledger: next(size_of::<Ledger>()),
+            scratch: next(declaration.scratch.max(PAGE)),
+            signal_stack: next(SIGNAL_STACK),
+            threads: next(declaration.threads * thread_slot),
+            thread_slot,
+        }
+    }
+
+    /// The signal stack and the stack of pooled thread `i`.
+    pub(crate) fn thread(&self, i: usize) -> (Span, Span) {
+        let slot = self.threads.part(i * self.thread_slot, self.thread_slot);
+        let signal = slot.part(GAP, SIGNAL_STACK);
+        (signal, slot.part(2 * GAP + SIGNAL_STACK, self.thread_slot - 2 * GAP - SIGNAL_STACK))
+    }
+
+    pub(crate) fn thread_count(&self) -> usize {
+        self.threads.len / self.thread_slot
+    }
+
+    fn end(&self) -> usize {
+        self.threads.end()
+    }
+}
+
+/// A region, mapped in this process.
+pub(crate) struct Region {
+    pub(crate) declaration: Declaration,
+    pub(crate) parts: Parts,
+    /// The type of the state, for readers in other daemons.
+    pub(crate) state_type: TypeId,
+    /// Whether other daemons can read it: only then do commits have to mind readers.
+    pub(crate) has_readers: bool,
+    pub(crate) state_fd: OwnedFd,
+    pub(crate) backing_fd: OwnedFd,
+    ledger_fd: OwnedFd,
+}
+
+/// Bytes that `declaration` may come to use, everything counted.
+pub(crate) fn bytes_declared(declaration: &Declaration) -> u64 {
+    let parts = Parts::new(0, declaration);
+    let shared = [parts.state, parts.backing, parts.stage, parts.mailbox, parts.daemon_mailbox, parts.ledger];
+    let private = [parts.scratch, parts.signal_stack];
+    let stacks = declaration.threads * (declaration.stack + SIGNAL_STACK);
+    let fixed: usize = shared.iter().chain(&private).map(|part| part.len).sum();
+    (fixed + stacks + declaration.mechanism.private_copies(declaration.bytes)) as u64
+}
+
+/// The address of the first region, and of the one behind `region`.
+pub(crate) fn address_after(region: Option<&Region>) -> usize {
+    region.map_or(FIRST, |region| region.parts.end().next_multiple_of(ALIGNMENT))
+}
+
+impl Region {
+    /// Commits and maps a region at `start`, in the root.
+    pub(crate) fn map(declaration: Declaration, start: usize, state_type: TypeId, has_readers: bool) -> Result<Self> {
+        let parts = Parts::new(start, &declaration);
+        let shared = |part: Span, what: &str, sealed: bool| -> Result<OwnedFd> {
+            let name = format!("crashbed-{}-{what}", declaration.name);
+            let failed =
+                |errno| Error::system(format!("daemon `{}`: {what} of {} bytes", declaration.name, part.len), errno);
+            // A memfd's name may have 249 bytes at the most (memfd_create(2)).
+            let name = CString::new(&name.as_bytes()[..name.len().min(249)]).unwrap_or_default();
+            let fd = memory::committed_memfd(&name, part.len).map_err(failed)?;
+            memory::map_new(fd.as_fd(), part, Map::Shared).map_err(failed)?;
+            if sealed {
+                memory::seal(&fd).map_err(failed)?;
+            }
+            Ok(fd)
+        };
+        let state_fd = shared(parts.state, "state", true)?;
+        let backing_fd = shared(parts.backing, "backing", true)?;
+        let ledger_fd = shared(parts.ledger, "ledger", true)?;
+        for (part, what) in
+            [(parts.stage, "stage"), (parts.mailbox, "mailbox"), (parts.daemon_mailbox, "daemon mailbox")]
+        {
+            shared(part, what, false)?;
+        }
+        let private = [parts.scratch, parts.signal_stack];
+        let threads = (0..parts.thread_count()).flat_map(|i| <[Span; 2]>::from(parts.thread(i)));
+        for part in private.into_iter().chain(threads) {
+            let failed = |errno| Error::system(format!("daemon `{}`: private memory", declaration.name), errno);
+            memory::map_empty(part).map_err(failed)?;
+        }
+        Ok(Self { declaration, parts, state_type, has_readers, state_fd, backing_fd, ledger_fd })
+    }
+
+    /// Unmaps everything, in the root, when the tree has ended.
+    pub(crate) fn unmap(&self) {
+        let whole = Span { start: self.parts.state.start, len: self.parts.end() - self.parts.state.start };
+        // SAFETY: the whole piece of address space is this region's, and the tree that used it has ended.
+        let _ = unsafe { memory::unmap(whole) };
+    }
+
+    /// Makes this region one's own, in a freshly forked daemon: what transactions must not reach stays out of them.
+    pub(crate) fn adopt(&self) -> Result<()> {
+        for part in [self.parts.backing, self.parts.daemon_mailbox, self.parts.ledger] {
+            memory::keep_from_forks(part).map_err(|errno| Error::system("keeping memory from transactions", errno))?;
+        }
+        Ok(())
+    }
+
+    /// Makes this region a foreign one, in a freshly forked daemon of another: its state and ledger can only be read,
+    /// for good (or not even that where it is hidden); the rest is gone.
+    pub(crate) fn disown(&self) -> Result<()> {
+        let failed =
+            |errno| Error::system(format!("giving up write access to region `{}`", self.declaration.name), errno);
+        let whole = Span { start: self.parts.state.start, len: self.parts.end() - self.parts.state.start };
+        if !self.declaration.hidden {
+            for (fd, part) in [(&self.state_fd, self.parts.state), (&self.ledger_fd, self.parts.ledger)] {
+                // SAFETY: a fresh daemon borrows nothing from foreign regions yet.
+                unsafe { memory::map_over(fd.as_fd(), part, Map::ReadOnly) }.map_err(failed)?;
+                memory::seal_mapping(part);
+            }
+        }
+        let mut kept = if self.declaration.hidden { vec![] } else { vec![self.parts.state, self.parts.ledger] };
+        kept.push(Span { start: whole.end(), len: 0 });
+        let mut from = whole.start;
+        for part in kept {
+            if part.start > from {
+                // SAFETY: a fresh daemon borrows nothing from foreign regions, and no kept part lies in between.
+                unsafe { memory::unmap(Span { start: from, len: part.start - from }) }.map_err(failed)?;
+            }
+            from = part.end();
+        }
+        Ok(())
+    }
+
+    /// How much smaller a transaction's address space is than its daemon's.
+    pub(crate) fn bytes_kept_from_transactions(&self) -> usize {
+        self.parts.backing.len + self.parts.daemon_mailbox.len + self.parts.ledger.len
+    }
+
+    /// The transaction's mailbox.
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        // SAFETY: mapped by `map`, zeroed at first; all bytes are valid for its atomics and letters.
+        unsafe { &*(self.parts.mailbox.start as *const Mailbox) }
+    }
+
+    /// The daemon's own mailbox. Not to be used in a transaction, where it is not mapped.
+    pub(crate) fn daemon_mailbox(&self) -> &Mailbox {
+        // SAFETY: as for `mailbox`; root and daemon have it mapped.
+        unsafe { &*(self.parts.daemon_mailbox.start as *const Mailbox) }
+    }
+
+    /// The ledger. Not to be used in a transaction of the region's own, where it is not mapped.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        // SAFETY: as for `mailbox`; root and daemons have it mapped, others read-only, and they only load.
+        unsafe { &*(self.parts.ledger.start as *const Ledger) }
+    }
+
+    /// The head of the state that this process sees.
+    pub(crate) fn head(&self) -> &StateHead {
+        // SAFETY: the state stays mapped as long as the region.
+        unsafe { StateHead::of(self.parts.state) }
+    }
+}
