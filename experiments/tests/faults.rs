@@ -102,8 +102,8 @@ fn work(injector: &Injector, first: u64) -> Result<(), Injected> {
     let mut state = State { numbers: (0..1000).collect(), hoard: Vec::new() };
     for operation in first..OPERATIONS {
         injector.before(operation, &mut state)?;
-        injector.point("commit-staged", operation);
-        injector.point("restore-copied", operation);
+        injector.point("commit-staged");
+        injector.point("restore-transaction");
         injector.between(operation, &mut state)?;
     }
     Ok(())

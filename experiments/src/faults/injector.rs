@@ -16,7 +16,8 @@
 //!       19       met: operations met since then
 //!       20       passed: points of the trigger's name passed
 //!       21       foreign: an address in another daemon's region
-//!       22..     the strikes: when, in which operation, by which process, where; 64 of them
+//!       22      current: the operation begun last, kept only while a plan waits at a point
+//!       23..     the strikes: when, in which operation, by which process, where; 64 of them
 //! ```
 
 use super::memory::{self, Mapping, Target};
@@ -44,6 +45,7 @@ struct Page {
     met: AtomicU64,
     passed: AtomicU64,
     foreign: AtomicU64,
+    current: AtomicU64,
     strikes: [StrikeWords; STRIKES],
 }
 
@@ -133,9 +135,9 @@ impl Injector {
         Ok(Self { page, prepared })
     }
 
-    /// Says where another daemon's region lies, for [`Fault::ForeignWrite`]: its first byte is aimed at.
-    pub fn aim(&self, foreign: &[u8]) {
-        self.page().foreign.store(foreign.as_ptr().addr() as u64, Ordering::Relaxed);
+    /// Gives [`Fault::ForeignWrite`] something of another daemon's region to aim at: its first byte.
+    pub fn aim<T: ?Sized>(&self, foreign: &T) {
+        self.page().foreign.store((&raw const *foreign).addr() as u64, Ordering::Relaxed);
     }
 
     /// Arms a plan and forgets the one before. Call it while no transaction runs.
@@ -151,7 +153,9 @@ impl Injector {
         for (word, value) in page.plan.iter().zip(plan.to_words()) {
             word.store(value, Ordering::Relaxed);
         }
-        for counter in [&page.struck, &page.landed, &page.harmless, &page.latched, &page.met, &page.passed] {
+        for counter in
+            [&page.struck, &page.landed, &page.harmless, &page.latched, &page.met, &page.passed, &page.current]
+        {
             counter.store(0, Ordering::Relaxed);
         }
         for strike in &page.strikes {
@@ -179,7 +183,13 @@ impl Injector {
     /// If that is the fault.
     #[inline]
     pub fn before(&self, operation: u64, target: &mut dyn Target) -> Result<(), Injected> {
-        if self.armed_at(Site::Before) { self.consider(operation, None, Some(target)) } else { Ok(()) }
+        if self.armed_at(Site::Before) {
+            return self.consider(operation, None, Some(target));
+        }
+        if self.armed_at(Site::Point) {
+            self.page().current.store(operation, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The workload has done the first part of an update in `operation`, and not the second: the state is torn.
@@ -194,11 +204,12 @@ impl Injector {
         if self.armed_at(Site::Between) { self.consider(operation, None, Some(target)) } else { Ok(()) }
     }
 
-    /// A named point of the engine or the program is passed, in whichever process. Only stops strike here, so there
-    /// is no error to return.
+    /// A named point of the engine or the program is passed, in whichever process; the operation in flight is the
+    /// one that [`before`](Self::before) saw last. Only stops strike here, so there is no error to return.
     #[inline]
-    pub fn point(&self, name: &str, operation: u64) {
+    pub fn point(&self, name: &str) {
         if self.armed_at(Site::Point) {
+            let operation = self.page().current.load(Ordering::Relaxed);
             // A plan with any other fault is refused when it is made.
             let _ = self.consider(operation, Some(name), None);
         }
@@ -264,7 +275,8 @@ impl Injector {
         let page = self.page();
         let mut numbers = numbers(plan.seed(), page.struck.load(Ordering::Relaxed), operation);
         // What the fault cannot do without is looked for first: a fault that cannot strike costs no budget.
-        let aim = target.as_deref().and_then(|target| memory::aim(target, &mut numbers));
+        let aimed = target.as_deref().filter(|_| plan.fault().aims_at_live_data());
+        let aim = aimed.and_then(|target| memory::aim(target, &mut numbers));
         if (plan.fault().aims_at_live_data() && aim.is_none()) || !page.take() {
             return Ok(());
         }

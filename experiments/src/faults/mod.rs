@@ -5,6 +5,7 @@
 //! code in `stops.rs` (it stops the process) or `memory.rs` (it changes memory).
 
 pub mod injector;
+pub mod listen;
 pub mod memory;
 pub mod plan;
 pub mod stops;
