@@ -2,6 +2,7 @@
 pub mod catalog;
 pub mod cli;
 pub mod doctor;
+pub mod faults;
 pub mod levels;
 pub mod list;
 pub mod manifest;
