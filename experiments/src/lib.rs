@@ -24,6 +24,7 @@ pub mod size;
 pub mod statistics;
 pub mod suite;
 pub mod summary;
+pub mod symbols;
 pub mod units;
 pub mod when;
 pub mod workloads;
