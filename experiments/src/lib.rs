@@ -28,6 +28,7 @@ pub mod statistics;
 pub mod story;
 pub mod suite;
 pub mod summary;
+pub mod symbols;
 pub mod units;
 pub mod when;
 pub mod workloads;
