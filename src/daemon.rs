@@ -12,9 +12,10 @@ use crate::region::Region;
 use crate::report::Report;
 use crate::scene::{Answer, Answered, Scene};
 use crate::supervise::{self, Ended, Settings};
+use crate::sys::event;
 use crate::transaction::{Program, Situation, Tx};
 use std::marker::PhantomData;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -115,6 +116,24 @@ impl<S: Recoverable + Default> Daemon<S> {
             Ended::GaveUp(crash) => crash.to_string(),
         };
         Err(Error::Genesis { daemon: self.name().to_owned(), message })
+    }
+
+    /// Waits until `source` can be read, as a daemon does that takes its orders from a pipe or a socket.
+    ///
+    /// # Errors
+    /// [`Error::Stopping`] when the tree shuts down: return it.
+    pub fn wait_readable(&self, source: BorrowedFd<'_>) -> Result<()> {
+        loop {
+            let fds = [source, self.core.shutdown.as_fd()];
+            let waited = event::wait_readable(fds, None);
+            let [readable, shutdown] = waited.map_err(|errno| Error::system("waiting for input", errno))?;
+            if shutdown {
+                return Err(Error::Stopping);
+            }
+            if readable {
+                return Ok(());
+            }
+        }
     }
 
     /// The daemon's name.
@@ -264,7 +283,7 @@ fn ask<S>(on_crash: &OnCrash<S>, situation: &Situation<'_>) -> Answered {
     let answer = {
         let scene = Scene {
             crash: situation.crash,
-            restarts: situation.crashes,
+            history: situation.history,
             // SAFETY: the engine passes the address of the last commit's state of type S; nothing changes it while the
             // program looks.
             commit: unsafe { &*(situation.root as *const S) },

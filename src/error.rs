@@ -108,6 +108,16 @@ pub enum Error {
         /// How long the reader waited.
         within: std::time::Duration,
     },
+    /// A process of the floor ended otherwise than planned.
+    #[error("floor: the bare {process} ended by {ended} where {planned} was planned")]
+    Floor {
+        /// Which process: `child` or `successor`.
+        process: &'static str,
+        /// How it was to end.
+        planned: String,
+        /// How it ended.
+        ended: String,
+    },
     /// An error of the program's own, passed through by [`Error::program`].
     #[error("{0}")]
     Program(String),

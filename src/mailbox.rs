@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `incarnation`, `redo_target`, `acknowledged`, `answer` | parent | before the fork; after a request |
 //! | `child` | child | when it has forked or reaped a process of its own |
-//! | `phase`, `beat_ns`, `operation`, times | child | as it goes |
+//! | `phase`, `beat_ns`, `operation`, times | child (the parent `beat_ns` too: before the fork, with an answer) | as it goes |
 //! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
 //! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` 1 on entry, 2 when complete |
 //! | `end`, `failure` | child | before it exits |

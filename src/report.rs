@@ -39,6 +39,8 @@ pub struct Report {
     pub recoveries: Vec<Recovery>,
     /// Crashes in all.
     pub crashes: u64,
+    /// When the newest incarnation's first operation was done; 0 where it did none.
+    pub first_operation_ns: u64,
     /// Bytes of the region in use, before and after.
     pub live_bytes: (u64, u64),
     /// Commits made, the first one of a fresh state included.
@@ -60,6 +62,7 @@ impl Report {
 
     /// Completes the newest recovery from what its successor left.
     pub(crate) fn complete(&mut self, successor: &Mailbox) {
+        self.first_operation_ns = successor.first_operation_ns.load(Ordering::Relaxed);
         let Some(newest) = self.recoveries.last_mut() else { return };
         newest.started_ns = successor.started_ns.load(Ordering::Relaxed);
         newest.first_operation_ns = successor.first_operation_ns.load(Ordering::Relaxed);

@@ -2,13 +2,14 @@
 
 use crate::arena::{self, Condition};
 use crate::crash::Crash;
+use crate::policy::History;
 use crate::region::{STATE_ARENA, StateHead};
 use std::fmt;
 
 /// What the program's own code sees of a crash, in the successor, before its work begins.
 pub struct Scene<'a, S> {
     pub(crate) crash: &'a Crash,
-    pub(crate) restarts: u64,
+    pub(crate) history: &'a History,
     pub(crate) commit: &'a S,
     pub(crate) operations: u64,
     pub(crate) crashed: Option<CrashedRegion<'a>>,
@@ -20,9 +21,9 @@ impl<'a, S> Scene<'a, S> {
         self.crash
     }
 
-    /// How many crashes this transaction has had, this one included.
-    pub fn crashes(&self) -> u64 {
-        self.restarts
+    /// The crashes of this transaction so far, this one included.
+    pub fn history(&self) -> &'a History {
+        self.history
     }
 
     /// The last commit: what [`Answer::Resume`] goes on with.

@@ -128,7 +128,7 @@ fn attempts(
             zero: *action == Some(Action::Zero),
             crash,
             asks: *action == Some(Action::ProcessDecides),
-            crashes: history.total(),
+            history: &history,
             set_aside,
             daemon: process::id(),
             address_space: core.address_space,
@@ -205,7 +205,7 @@ fn told_end(region: &Region, ending: &Ending, crash: Option<Crash>) -> Option<En
 }
 
 /// Forks a transaction; in the child, runs it.
-fn fork(core: &Core, program: &Program<'_>, begin: Begin) -> Result<OwnedFd> {
+fn fork(core: &Core, program: &Program<'_>, begin: Begin<'_>) -> Result<OwnedFd> {
     use std::io::Write;
     event::lower(&core.event);
     // What is buffered must not be printed twice.
@@ -266,6 +266,8 @@ fn serve(core: &Core) -> Result<()> {
     } else {
         request == Request::Keep as u32 && mechanism.put_back(region)
     };
+    // The time that the daemon took is not the transaction's silence.
+    mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
     link::answer(mailbox, if done { ANSWER_DONE } else { ANSWER_REFUSED });
     Ok(())
 }

@@ -19,6 +19,7 @@ use crate::mechanism::Mechanism;
 use crate::panics;
 use crate::peer::Peer;
 use crate::point::{self, Point};
+use crate::policy::History;
 use crate::recoverable::Recoverable;
 use crate::region::{Region, StateHead};
 use crate::scene::{Answered, CrashedRegion};
@@ -218,7 +219,7 @@ pub(crate) type Decide<'a> = dyn Fn(&Situation<'_>) -> Answered + 'a;
 /// What there is to decide about.
 pub(crate) struct Situation<'a> {
     pub(crate) crash: &'a Crash,
-    pub(crate) crashes: u64,
+    pub(crate) history: &'a History,
     pub(crate) root: u64,
     pub(crate) operations: u64,
     pub(crate) crashed: Option<CrashedRegion<'a>>,
@@ -226,7 +227,7 @@ pub(crate) struct Situation<'a> {
 
 /// How an incarnation begins.
 #[derive(Clone, Copy)]
-pub(crate) struct Begin {
+pub(crate) struct Begin<'a> {
     /// The number of the transaction: that of its first incarnation.
     pub(crate) transaction: u64,
     /// The number of this incarnation.
@@ -237,8 +238,8 @@ pub(crate) struct Begin {
     pub(crate) zero: bool,
     /// Whether the program's own code is asked about the crash.
     pub(crate) asks: bool,
-    /// Crashes so far.
-    pub(crate) crashes: u64,
+    /// The crashes so far.
+    pub(crate) history: &'a History,
     /// Whether the daemon has set the crashed state aside.
     pub(crate) set_aside: bool,
     /// The daemon's process id.
@@ -250,7 +251,7 @@ pub(crate) struct Begin {
 }
 
 /// Runs a transaction, from its first instruction on. In the fork's child.
-pub(crate) fn run(region: &Region, program: &Program<'_>, begin: Begin) -> ! {
+pub(crate) fn run(region: &Region, program: &Program<'_>, begin: Begin<'_>) -> ! {
     let mailbox = region.mailbox();
     mailbox.started_ns.store(clock::now_ns(), Ordering::Relaxed);
     if !process::die_with_parent(begin.daemon) {
@@ -279,7 +280,7 @@ pub(crate) fn run(region: &Region, program: &Program<'_>, begin: Begin) -> ! {
         region,
         mechanism,
         crash: begin.crash,
-        crashes: begin.crashes,
+        crashes: begin.history.total(),
         incarnation: begin.incarnation,
         scratch_depth: Cell::new(0),
     };
@@ -299,7 +300,7 @@ pub(crate) fn run(region: &Region, program: &Program<'_>, begin: Begin) -> ! {
 fn live(
     tx: &mut Tx<'_>,
     program: &Program<'_>,
-    begin: Begin,
+    begin: Begin<'_>,
     crashed: Option<CrashedRegion<'_>>,
 ) -> std::result::Result<(), Failure> {
     here::set_source(Source::Region);
@@ -347,14 +348,14 @@ fn make_state(tx: &mut Tx<'_>, program: &Program<'_>) -> std::result::Result<(),
 fn decided(
     tx: &mut Tx<'_>,
     program: &Program<'_>,
-    begin: Begin,
+    begin: Begin<'_>,
     decide: &Decide<'_>,
     crash: &Crash,
     crashed: Option<CrashedRegion<'_>>,
 ) -> std::result::Result<bool, Failure> {
     let root = tx.head().root.load(Ordering::Relaxed);
     let operations = tx.operations();
-    let situation = Situation { crash, crashes: begin.crashes, root, operations, crashed };
+    let situation = Situation { crash, history: begin.history, root, operations, crashed };
     let answered = decide(&situation);
     tx.mailbox().answered.store(answered as u32, Ordering::Relaxed);
     match answered {

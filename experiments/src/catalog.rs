@@ -2,8 +2,9 @@
 
 use crate::names;
 use crate::size::Size;
-use crate::suite::{Mix, Suite, Workloads};
+use crate::suite::{Suite, Workloads};
 use crate::when::Trigger;
+use crate::workloads::ycsb::Mix;
 use std::ops::Range;
 use std::path::Path;
 use toml::de::DeTable;

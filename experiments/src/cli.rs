@@ -38,6 +38,9 @@ pub enum Command {
     Report(FolderArgs),
     /// Draw a run's plots again from its trials
     Plot(FolderArgs),
+    /// Be the tree of a run: started by the program itself, with the setup on standard input
+    #[command(hide = true)]
+    Tree,
 }
 
 /// What `run` takes.

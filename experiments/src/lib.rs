@@ -1,8 +1,10 @@
 //! Faults, workloads, oracles, suites, statistics and plots for `crashbed`.
 pub mod catalog;
 pub mod cli;
+pub mod conclude;
 pub mod doctor;
 pub mod faults;
+pub mod interrupt;
 pub mod levels;
 pub mod list;
 pub mod manifest;
@@ -18,10 +20,12 @@ pub mod progress;
 pub mod record;
 pub mod report;
 pub mod results;
+pub mod run;
 #[cfg(test)]
 mod sample_trials;
 pub mod size;
 pub mod statistics;
+pub mod story;
 pub mod suite;
 pub mod summary;
 pub mod symbols;

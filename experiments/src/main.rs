@@ -1,15 +1,28 @@
 //! The `crashbed` program: crashes processes on purpose and measures how they come back.
 
 use clap::Parser;
-use crashbed_experiments::cli::{Cli, Command};
-use crashbed_experiments::prepare::PrepareError;
-use crashbed_experiments::{doctor, list, manifest, output};
+use crashbed::Heap;
+use crashbed_experiments::cli::{Cli, Command, RunArgs, TrialArgs};
+use crashbed_experiments::conclude::{self, ConcludeError};
+use crashbed_experiments::interrupt::Interrupt;
+use crashbed_experiments::plan::Plan;
+use crashbed_experiments::prepare::{PrepareError, Prepared};
+use crashbed_experiments::progress::Progress;
+use crashbed_experiments::results::{self, ResultsError};
+use crashbed_experiments::run::message::Setup;
+use crashbed_experiments::run::{RunError, Runner, tree};
+use crashbed_experiments::{doctor, list, manifest, story};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+// SAFETY: nothing owned is taken out of a static or a lock that was filled before a fork: the workloads' states are
+// made of what their own operations make.
+#[global_allocator]
+static HEAP: Heap = unsafe { Heap::new() };
+
 fn main() -> ExitCode {
     match obey(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             // Where nobody reads the error, the exit status still says it.
             let _ = writeln!(io::stderr(), "error: {error}");
@@ -18,26 +31,100 @@ fn main() -> ExitCode {
     }
 }
 
-fn obey(command: Command) -> Result<(), PrepareError> {
-    match command {
-        Command::Run(arguments) => {
-            let prepared = arguments.prepare()?;
-            prepared.output.write_manifest(&manifest::manifest(&prepared.suite, prepared.plan.seed))?;
-            let (trials, cells) = (prepared.plan.trials.len(), prepared.plan.cells.len());
-            print(&format!("{trials} trials of {cells} cells in {}\n", prepared.output.folder().display()));
-        }
-        Command::Trial(arguments) => {
-            let (_, planned) = arguments.prepare()?;
-            print(&format!("{:#?}\n", planned));
-        }
-        Command::List => print(&list::list()),
-        Command::Doctor => print(&doctor::table(&doctor::examine())),
-        Command::Report(arguments) | Command::Plot(arguments) => {
-            let manifest = output::read_manifest(&arguments.folder)?;
-            print(&format!("{}: {}\n", manifest.suite, manifest.question));
+/// Why the program did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Conclude(#[from] ConcludeError),
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    #[error("listening to signals: {0}")]
+    Signals(io::Error),
+    #[error("the tree's setup: {0}")]
+    Setup(serde_json::Error),
+    #[error(transparent)]
+    Tree(#[from] crashbed::Error),
+}
+
+impl Failed {
+    fn status(&self) -> u8 {
+        match self {
+            Self::Prepare(error) => error.status(),
+            _ => 1,
         }
     }
-    Ok(())
+}
+
+fn obey(command: Command) -> Result<ExitCode, Failed> {
+    match command {
+        Command::Run(arguments) => return run(arguments),
+        Command::Trial(arguments) => return trial(arguments),
+        Command::List => print(&list::list()),
+        Command::Doctor => print(&doctor::table(&doctor::examine())),
+        Command::Report(arguments) => {
+            let summary = conclude::report(&arguments.folder)?;
+            print(&story::end_of_run(&summary, &arguments.folder));
+        }
+        Command::Plot(arguments) => {
+            for file in conclude::plot(&arguments.folder)? {
+                print(&format!("{}\n", file.display()));
+            }
+        }
+        Command::Tree => {
+            let setup: Setup = serde_json::from_reader(io::stdin()).map_err(Failed::Setup)?;
+            tree::run(&setup)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a suite, from its first trial to its report.
+fn run(arguments: RunArgs) -> Result<ExitCode, Failed> {
+    let interrupt = Interrupt::listen().map_err(Failed::Signals)?;
+    let Prepared { suite, plan, mut output } = arguments.prepare()?;
+    let stopped = || interrupt.signal().is_some();
+    let mut runner = Runner::new(&suite, &plan, &stopped)?;
+    output.write_manifest(&manifest::manifest(&suite, plan.seed)).map_err(PrepareError::from)?;
+    let mut progress = Progress::new(plan.trials.len() as u64);
+    let (mut done, mut crashes) = (0, 0);
+    for planned in &plan.trials {
+        let Some(trial) = runner.trial(planned)? else { break };
+        output.append(&trial).map_err(PrepareError::from)?;
+        done += 1;
+        crashes += trial.crashes;
+        progress.done(&format!("{crashes} crashes"));
+        for floor in runner.due(done, plan.trials.len() as u64) {
+            runner.floor(floor, 1)?;
+        }
+        if stopped() {
+            break;
+        }
+    }
+    progress.finish();
+    results::write_floors(output.folder(), &runner.floors())?;
+    runner.end()?;
+    let summary = conclude::report(output.folder())?;
+    print(&story::end_of_run(&summary, output.folder()));
+    Ok(interrupt.signal().map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
+}
+
+/// Makes one trial and tells it.
+fn trial(arguments: TrialArgs) -> Result<ExitCode, Failed> {
+    let interrupt = Interrupt::listen().map_err(Failed::Signals)?;
+    let (suite, planned) = arguments.prepare()?;
+    let stopped = || interrupt.signal().is_some();
+    let plan = Plan { seed: planned.seed, cells: vec![planned.levels.clone()], trials: vec![planned.clone()] };
+    let mut runner = Runner::new(&suite, &plan, &stopped)?;
+    let trial = runner.trial(&planned)?;
+    runner.end()?;
+    if let Some(trial) = trial {
+        print(&story::of_trial(&trial));
+    }
+    Ok(interrupt.signal().map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
 }
 
 /// Prints to standard output. A reader that has seen enough, as `head`, is no error.

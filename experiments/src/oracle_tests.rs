@@ -27,7 +27,7 @@ fn pass(documents: &[Document], excluded: &BTreeSet<String>) -> Index {
             continue;
         }
         match read(&document.path).and_then(|bytes| parse(&bytes)) {
-            Ok(extract) => index.add(&extract),
+            Ok(extract) => index.add(&extract, || ()),
             Err(error) => index.fail(&document.name, &error),
         }
     }

@@ -146,27 +146,11 @@ impl Output {
         Ok(())
     }
 
-    /// Writes `summary.json`.
-    ///
-    /// # Errors
-    /// [`OutputError::Write`].
-    pub fn write_summary(&self, summary: &Summary) -> Result<(), OutputError> {
-        self.write_json(SUMMARY, summary)
-    }
-
-    /// Writes a whole file, as `report.html`: it is there in full or not at all.
-    ///
-    /// # Errors
-    /// [`OutputError::Write`].
-    pub fn write_whole(&self, name: &str, bytes: &[u8]) -> Result<(), OutputError> {
-        let file = self.folder.join(name);
-        write_whole(&file, bytes).map_err(|source| OutputError::Write { file, source })
-    }
-
     fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), OutputError> {
         let mut json = to_json(&self.folder.join(name), value, true)?;
         json.push(b'\n');
-        self.write_whole(name, &json)
+        let file = self.folder.join(name);
+        write_whole(&file, &json).map_err(|source| OutputError::Write { file, source })
     }
 }
 
@@ -175,8 +159,19 @@ fn to_json(file: &Path, value: &impl Serialize, pretty: bool) -> Result<Vec<u8>,
     json.map_err(|error| OutputError::Write { file: file.to_owned(), source: error.into() })
 }
 
+/// Writes `summary.json` into `folder`, whole or not at all.
+///
+/// # Errors
+/// [`OutputError::Write`].
+pub fn write_summary(folder: &Path, summary: &Summary) -> Result<(), OutputError> {
+    let file = folder.join(SUMMARY);
+    let mut json = to_json(&file, summary, true)?;
+    json.push(b'\n');
+    write_whole(&file, &json).map_err(|source| OutputError::Write { file, source })
+}
+
 /// Writes beside the place and renames into it (`rename(2)` is atomic). The temporary file is removed on an error.
-fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new()

@@ -3,7 +3,8 @@
 //! Self-contained: the plots are inline SVG, the style is inline, and there is no script, so that it reads the same
 //! from a mail, a disk or a web server.
 
-use crate::plots::{Plot, PlotError, write_whole};
+use crate::output::write_whole;
+use crate::plots::{Plot, PlotError};
 use crate::record::{Cell, Distribution, Floor, Manifest, Summary, Trial};
 use crate::units::{bytes, duration, three_digits};
 use maud::{DOCTYPE, Markup, PreEscaped, html};

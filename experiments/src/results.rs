@@ -3,7 +3,7 @@
 //! `manifest.json` and `trials.jsonl` say it all; `floors.json` keeps what was measured beside the trials. A run that
 //! was killed may have left half a line at the end of `trials.jsonl`: that line is left out, and said to be.
 
-use crate::plots::write_whole;
+use crate::output::write_whole;
 use crate::record::{FORMAT, Floor, Manifest, Summary, Trial};
 use serde::de::DeserializeOwned;
 use std::io;

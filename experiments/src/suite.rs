@@ -7,6 +7,7 @@
 use crate::levels;
 use crate::size::Size;
 use crate::when::Trigger;
+use crate::workloads::ycsb::Mix;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -102,38 +103,6 @@ pub struct Kv {
     /// Operations between two commits.
     #[serde(deserialize_with = "levels::positive")]
     pub commit_every: u64,
-}
-
-/// A mix of YCSB's core workloads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mix {
-    /// Half read, half update.
-    A,
-    /// 95 % read, the rest update.
-    B,
-    /// Read only.
-    C,
-    /// Reads of the latest, some inserts.
-    D,
-    /// Short ranges, some inserts.
-    E,
-    /// Half read, half read-modify-write.
-    F,
-}
-
-impl Mix {
-    /// The mix's name, `a` to `f`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::A => "a",
-            Self::B => "b",
-            Self::C => "c",
-            Self::D => "d",
-            Self::E => "e",
-            Self::F => "f",
-        }
-    }
 }
 
 /// Settings of the workload `documents`.

@@ -96,6 +96,20 @@ pub(crate) enum Status {
     Stopped(i32),
 }
 
+/// Waits for child `pid` to end and reaps it, by its id alone (`waitpid(2)`). Safe while nobody else reaps it.
+pub(crate) fn wait(pid: i32) -> Result<Status, Errno> {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` is writable for the length of the call.
+        match check(unsafe { libc::waitpid(pid, &raw mut status, 0) }) {
+            Ok(_) if libc::WIFEXITED(status) => return Ok(Status::Exited(libc::WEXITSTATUS(status))),
+            Ok(_) => return Ok(Status::Killed(libc::WTERMSIG(status))),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Waits for the child behind `pidfd` to end and reaps it (`waitid(2)`, `P_PIDFD`, Linux 5.4).
 pub(crate) fn reap(pidfd: &OwnedFd) -> Result<Status, Errno> {
     loop {

@@ -32,12 +32,29 @@ pub(crate) unsafe fn handle_crashes(handler: Handler) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Ends this process by `signal`, as if nobody had handled it: the parent's wait status names it. Async-signal-safe.
-pub(crate) fn die_of(signal: i32) -> ! {
+/// Gives `signal` its default action again (`sigaction(2)`). Async-signal-safe.
+pub(crate) fn take_handler_away(signal: i32) {
     // SAFETY: all-zero is a valid sigaction: the default action, no flags, an empty mask.
     let default: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: takes a handler away; no code of ours runs for this signal any more.
     unsafe { libc::sigaction(signal, &raw const default, std::ptr::null_mut()) };
+}
+
+/// Sends `signal` to process `pid` (`kill(2)`): this process, or a child of it that nobody has waited for.
+pub(crate) fn send(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: no pointer is passed.
+    check(unsafe { libc::kill(pid, signal) }).map(|_| ())
+}
+
+/// Dies of SIGSEGV by writing to address 0. To be called where SIGSEGV has its default action.
+pub(crate) fn fault() {
+    // SAFETY: nothing is mapped at address 0: the instruction changes no memory, it faults.
+    unsafe { std::arch::asm!("mov qword ptr [{}], 1", in(reg) 0u64) };
+}
+
+/// Ends this process by `signal`, as if nobody had handled it: the parent's wait status names it. Async-signal-safe.
+pub(crate) fn die_of(signal: i32) -> ! {
+    take_handler_away(signal);
     // SAFETY: all-zero is a valid, empty set.
     let mut only: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set is writable and the signal exists.

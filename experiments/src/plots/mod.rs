@@ -14,11 +14,12 @@ mod recovery_ecdf;
 mod sheet;
 mod style;
 
+use crate::output::write_whole;
 use crate::record::{Summary, Trial};
 use crate::units::count;
 use sheet::Sheet;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// One of the plots of a run.
@@ -134,22 +135,6 @@ pub fn draw_all(dir: &Path, summary: &Summary, trials: &[Trial]) -> Result<Vec<P
         }
     }
     Ok(paths)
-}
-
-/// Writes a file so that a reader finds all of it or none: under a passing name first, then renamed.
-///
-/// # Errors
-/// What the file system says.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As any new file: readable by all that the user's mask allows.
-    let permissions = std::fs::Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 /// Why a plot has nothing to show.

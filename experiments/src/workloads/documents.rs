@@ -5,13 +5,15 @@
 //! nobody injects. A file that cannot be read, is not UTF-8 or not JSON is an error instead, and the pass goes on.
 
 use super::digest::{Digest, Digester};
+use crate::faults::Live;
+use crashbed::Recoverable;
 use serde::de::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// The index, and what became of the documents that are not in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Recoverable)]
 pub struct Index {
     /// How often each word occurs.
     pub words: HashMap<String, u64>,
@@ -26,7 +28,7 @@ pub struct Index {
 }
 
 /// What one document adds to the index.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Recoverable)]
 pub struct Extract {
     /// How often each word occurs.
     pub words: HashMap<String, u64>,
@@ -35,7 +37,7 @@ pub struct Extract {
 }
 
 /// Why a document is not in the index.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Recoverable, thiserror::Error)]
 pub enum DocumentError {
     /// The file cannot be read.
     #[error("{path}: cannot be read: {reason}")]
@@ -60,9 +62,10 @@ pub enum DocumentError {
 }
 
 impl Index {
-    /// Adds what a document holds.
-    pub fn add(&mut self, extract: &Extract) {
+    /// Adds what a document holds; `between` is called between words and paths.
+    pub fn add(&mut self, extract: &Extract, between: impl Fn()) {
         merge(&mut self.words, &extract.words);
+        between();
         merge(&mut self.paths, &extract.paths);
         self.indexed += 1;
     }
@@ -75,6 +78,13 @@ impl Index {
     /// Notes a document that crashes the program.
     pub fn quarantine(&mut self, name: &str) {
         self.quarantined.push(name.to_owned());
+    }
+
+    /// The data that a memory fault may hit: the counts.
+    pub fn live(&self, visit: &mut dyn FnMut(Live)) {
+        for count in self.words.values().chain(self.paths.values()) {
+            visit(Live::of(count));
+        }
     }
 
     /// The digest of words and paths. It does not see the order of the maps, nor the documents that are not in the

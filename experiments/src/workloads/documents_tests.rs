@@ -32,16 +32,16 @@ fn what_is_no_document_is_an_error() {
 fn the_digest_sees_the_index_only() {
     let (first, second) = (parse(br#"{"a": "x y"}"#).unwrap(), parse(br#"{"b": ["y", "z"]}"#).unwrap());
     let mut one = Index::default();
-    one.add(&first);
-    one.add(&second);
+    one.add(&first, || ());
+    one.add(&second, || ());
     let mut other = Index::default();
     other.quarantine("deep.json");
-    other.add(&second);
+    other.add(&second, || ());
     other.fail("torn.json", &DocumentError::NotUtf8 { at: 0 });
-    other.add(&first);
+    other.add(&first, || ());
     assert_eq!(one.digest(), other.digest());
     assert_eq!((other.indexed, other.failed.len(), other.quarantined.len()), (2, 1, 1));
-    other.add(&first);
+    other.add(&first, || ());
     assert_ne!(one.digest(), other.digest());
 }
 

@@ -7,11 +7,13 @@
 
 use super::digest::{Digest, Digester};
 use super::ycsb::{FIELD_BYTES, Operation, Plan, RECORD_BYTES, fill, key_name};
+use crate::faults::Live;
+use crashbed::Recoverable;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// The map and what is kept about it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Recoverable)]
 pub struct KvState {
     records: BTreeMap<String, Record>,
     /// The sum of all records' checksums: the second part of every change.
@@ -21,7 +23,7 @@ pub struct KvState {
 }
 
 /// A record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Recoverable)]
 pub struct Record {
     value: Vec<u8>,
     /// How often it was changed: an update that is done twice shows.
@@ -151,6 +153,16 @@ impl KvState {
             sum = sum.wrapping_add(u64::from(record.checksum));
         }
         if sum == self.total { Ok(()) } else { Err(KvError::Torn { total: self.total, sum }) }
+    }
+
+    /// The data that a memory fault may hit: values, versions, checksums, the total.
+    pub fn live(&self, visit: &mut dyn FnMut(Live)) {
+        for record in self.records.values() {
+            visit(Live::of(record.value.as_slice()));
+            visit(Live::of(&record.version));
+            visit(Live::of(&record.checksum));
+        }
+        visit(Live::of(&self.total));
     }
 
     /// The digest of everything in the state, checksums included.

@@ -1,0 +1,184 @@
+//! The oracle's word on a trial: what the tree says it did, held against what must have come of it.
+//!
+//! The judge runs in the program, outside the tree, and computes every digest anew from the seed.
+
+use super::message::{CrashReply, Ended, Times, TrialReply};
+use crate::oracle;
+use crate::plan::Planned;
+use crate::record::{InFlight, Outcome, Phases, Trial, Verdict};
+use crate::suite::Suite;
+use crate::workloads::documents::Document;
+use crate::workloads::ycsb::Plan;
+use std::collections::BTreeSet;
+
+/// What the judge knows of a run.
+pub(super) struct Judge<'a> {
+    pub(super) suite: &'a Suite,
+    pub(super) corpus: &'a [Document],
+}
+
+/// A crash of the daemon itself in a trial.
+pub(super) struct DaemonCrash {
+    pub(super) crash: CrashReply,
+    pub(super) noticed_ns: u64,
+    pub(super) count: u64,
+}
+
+impl Judge<'_> {
+    /// The digests after each of `after` operations, as they must be.
+    fn digests(&self, planned: &Planned, after: &[u64], quarantined: &[String]) -> Result<Vec<String>, String> {
+        if planned.levels.workload == "kv" {
+            let kv = &self.suite.workload.kv;
+            let plan = Plan::new(planned.seed, kv.mix, kv.records, kv.operations).map_err(|error| error.to_string())?;
+            return Ok(oracle::kv_digests(&plan, after).iter().map(ToString::to_string).collect());
+        }
+        let excluded: BTreeSet<String> = quarantined.iter().cloned().collect();
+        let digest = |&after: &u64| {
+            let first = usize::try_from(after).unwrap_or(usize::MAX).min(self.corpus.len());
+            oracle::index(&self.corpus[..first], &excluded).digest.to_string()
+        };
+        Ok(after.iter().map(digest).collect())
+    }
+
+    /// The trial's record.
+    pub(super) fn judge(&self, planned: &Planned, reply: TrialReply, daemon: Option<DaemonCrash>) -> Trial {
+        let daemon_crashes = daemon.as_ref().map_or(0, |daemon| daemon.count);
+        let crashes = reply.crashes + daemon_crashes;
+        // The crash of a daemon comes before those of the transactions that it made again afterwards.
+        let first = daemon.as_ref().map(|daemon| &daemon.crash).or(reply.first.as_ref());
+        let (verdict, remark) = self.verdict(planned, &reply, first, crashes);
+        let mut phases = match (&daemon, reply.times) {
+            (Some(daemon), _) => daemon_phases(&reply, daemon.noticed_ns),
+            (None, Some(times)) => phases(reply.strike, times),
+            (None, None) => Phases::default(),
+        };
+        let struck_at = reply.strike.map(|(_, operation)| operation);
+        phases.undetected_operations =
+            first.zip(struck_at).map(|(crash, struck)| crash.operation.saturating_sub(struck));
+        let lost_to_failure = match (reply.ended, reply.strike) {
+            (Ended::Failed, Some((_, struck))) => struck.saturating_sub(reply.operations),
+            _ => 0,
+        };
+        let in_flight = first.map(|crash| match crash.resumed_operations {
+            Some(resumed) if resumed > crash.operation => InFlight::Done,
+            Some(_) => InFlight::NotDone,
+            None => InFlight::Unknown,
+        });
+        Trial {
+            trial: planned.trial,
+            levels: planned.levels.clone(),
+            seed: planned.seed,
+            planned: reply.planned,
+            injected: reply.injected,
+            activated: reply.activated,
+            noticed: noticed(&reply, crashes, verdict),
+            signal: first.and_then(|crash| crash.signal.clone()),
+            notice: first.map(|crash| crash.notice.clone()),
+            crash: first.map(|crash| crash.words.clone()),
+            crashes,
+            outcome: match reply.ended {
+                Ended::Done => Outcome::Done,
+                Ended::Failed => Outcome::Failed,
+                Ended::GaveUp => Outcome::GaveUp,
+            },
+            verdict,
+            remark: remark.or_else(|| reply.failure.clone()),
+            lost_operations: reply.lost_operations + lost_to_failure,
+            in_flight,
+            operations: reply.operations,
+            committed_operations: first.map_or(reply.operations, |crash| crash.committed_operations),
+            phases,
+            counts: reply.counts,
+            quarantined_files: reply.quarantined,
+            digest: Some(reply.digest),
+        }
+    }
+
+    fn verdict(
+        &self,
+        planned: &Planned,
+        reply: &TrialReply,
+        first: Option<&CrashReply>,
+        crashes: u64,
+    ) -> (Verdict, Option<String>) {
+        if reply.planned > 0 && reply.activated == 0 {
+            let why = if reply.injected == 0 { "never struck" } else { "had no effect" };
+            return (Verdict::Inconclusive, Some(format!("the planned fault {why}")));
+        }
+        let mut asked = vec![reply.operations];
+        asked.extend(reply.redone.as_ref().map(|(operations, _)| *operations));
+        let right = match self.digests(planned, &asked, &reply.quarantined) {
+            Ok(right) => right,
+            Err(why) => return (Verdict::Unknown, Some(why)),
+        };
+        // A state that was never loaded has no digest of the workload's.
+        let unloaded = reply.operations == 0 && reply.ended != Ended::Done;
+        let end_is_right = unloaded || right[0] == reply.digest;
+        let redone_is_right = reply.redone.as_ref().is_none_or(|(_, digest)| right[1] == *digest);
+        let own = reply.complaint.clone().or_else(|| reply.failure.clone().filter(|_| !reply.failed_as_injected));
+        if let Some(complaint) = own {
+            return (Verdict::CorruptDetected, Some(complaint));
+        }
+        if !end_is_right || !redone_is_right {
+            let when = if end_is_right { "once the lost work was redone" } else { "at the end" };
+            return (Verdict::CorruptSilent, Some(format!("the oracle expects another digest {when}")));
+        }
+        if reply.ended == Ended::GaveUp {
+            return (Verdict::GaveUp, None);
+        }
+        // The fault `crash-during-restore` needs a crash of its own first.
+        let expected = reply.injected + u64::from(planned.levels.fault == "crash-during-restore");
+        if planned.levels.fault != "none" && crashes > expected {
+            let words = format!("{crashes} crashes, of which {expected} were injected");
+            return (Verdict::CrashedAgain, Some(words));
+        }
+        let Some(crash) = first else { return (Verdict::Exact, None) };
+        match crash.resumed_operations {
+            Some(0) if planned.levels.policy == "zero-state" => (Verdict::Zeroed, None),
+            Some(resumed) if resumed >= crash.committed_operations => (Verdict::Exact, None),
+            Some(0) => (Verdict::Zeroed, None),
+            Some(_) => (Verdict::OlderCommit, None),
+            None => (Verdict::Unknown, Some("no successor began".to_owned())),
+        }
+    }
+}
+
+/// Strikes that the tree noticed: by a crash, by the failure that was injected, or by the program's own check.
+fn noticed(reply: &TrialReply, crashes: u64, verdict: Verdict) -> u64 {
+    let told = u64::from(reply.failed_as_injected) + u64::from(verdict == Verdict::CorruptDetected);
+    (crashes + told).min(reply.activated)
+}
+
+fn since(later: u64, earlier: u64) -> Option<u64> {
+    (later != 0 && earlier != 0).then(|| later.saturating_sub(earlier))
+}
+
+/// The phases of a transaction's recovery, from the strike (or, where nothing was injected, from the crash itself).
+fn phases(strike: Option<(u64, u64)>, times: Times) -> Phases {
+    let Times { happened_ns, noticed_ns, gone_ns, decided_ns, restored_ns, started_ns, first_operation_ns, redone_ns } =
+        times;
+    // A strike that is later than the crash is another one.
+    let start = strike.map(|(at, _)| at).filter(|at| (1..=noticed_ns).contains(at)).unwrap_or(happened_ns);
+    Phases {
+        recovery_ns: since(first_operation_ns, start),
+        notice_ns: since(noticed_ns, start),
+        stop_ns: since(gone_ns, noticed_ns),
+        decide_ns: since(decided_ns, gone_ns),
+        restore_ns: since(restored_ns, decided_ns),
+        start_ns: since(started_ns, restored_ns),
+        first_operation_ns: since(first_operation_ns, started_ns),
+        hand_over_ns: since(started_ns, start),
+        redo_ns: since(redone_ns, first_operation_ns),
+        undetected_operations: None,
+    }
+}
+
+/// What can be told of a daemon's recovery: its notice, and when its new transaction had done its first operation.
+fn daemon_phases(reply: &TrialReply, noticed_ns: u64) -> Phases {
+    let start = reply.strike.map_or(0, |(at, _)| at);
+    Phases {
+        recovery_ns: since(reply.first_operation_ns, start),
+        notice_ns: since(noticed_ns, start),
+        ..Phases::default()
+    }
+}

@@ -1,0 +1,178 @@
+//! What the program and its tree say to each other: one JSON object a line, orders down one pipe a daemon, replies up
+//! one pipe for all.
+//!
+//! The program holds plan, oracle and files; the tree holds what crashes. One order is under way at a time.
+
+use crate::suite::Suite;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What the tree is told before it forks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Setup {
+    /// The suite: settings of workloads, trigger, heartbeat and limits.
+    pub suite: Suite,
+    /// The corpus of workload `documents`, where a daemon runs it.
+    pub corpus: Option<PathBuf>,
+    /// The daemons.
+    pub daemons: Vec<DaemonSetup>,
+    /// The descriptor on which nothing ever comes, until the program closes its other end: the neighbour's.
+    pub neighbour: i32,
+    /// The descriptor that replies go to.
+    pub replies: i32,
+}
+
+/// One daemon of the tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonSetup {
+    /// Its workload.
+    pub workload: String,
+    /// Its mechanism.
+    pub mechanism: String,
+    /// Its region's size.
+    pub region_bytes: u64,
+    /// The descriptor that its orders come from.
+    pub orders: i32,
+}
+
+impl DaemonSetup {
+    /// The daemon's name in the tree.
+    pub fn name(&self) -> String {
+        format!("{}-{}-{}", self.workload, self.mechanism, self.region_bytes)
+    }
+}
+
+/// What a daemon is told to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Order {
+    /// Make a trial.
+    Trial {
+        /// The restart policy.
+        policy: String,
+        /// The fault, or `none`.
+        fault: String,
+        /// The trial's seed.
+        seed: u64,
+        /// Go on with a trial in which the daemon itself crashed.
+        resume: bool,
+    },
+    /// Measure the floor.
+    Floor {
+        /// How the death becomes known: `signal`, `kill`, `heartbeat`.
+        notice: String,
+        /// How often.
+        laps: u64,
+    },
+}
+
+/// What a daemon answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// A trial is over.
+    Trial(Box<TrialReply>),
+    /// The daemon crashed in a trial and was made again; it waits for an order to resume.
+    Restarted {
+        /// Its crash.
+        crash: CrashReply,
+        /// When the root knew of it.
+        noticed_ns: u64,
+    },
+    /// The floor: hand-over and recovery of each lap, in nanoseconds; empty where there is no state yet to work on.
+    Floor(Vec<(u64, u64)>),
+    /// The order could not be carried out.
+    Refused(String),
+}
+
+/// A trial as the tree saw it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct TrialReply {
+    /// How the transaction ended.
+    pub ended: Ended,
+    /// Why it failed, in words.
+    pub failure: Option<String>,
+    /// Whether the failure is the injected one.
+    pub failed_as_injected: bool,
+    /// The first crash.
+    pub first: Option<CrashReply>,
+    /// Crashes of transactions in all.
+    pub crashes: u64,
+    /// The first recovery's times (`CLOCK_MONOTONIC`, ns; 0 not reached).
+    pub times: Option<Times>,
+    /// When the newest incarnation's first operation was done.
+    pub first_operation_ns: u64,
+    /// Operations done again, over all recoveries.
+    pub lost_operations: u64,
+    /// Faults asked for, struck, and with an effect.
+    pub planned: u64,
+    /// See `planned`.
+    pub injected: u64,
+    /// See `planned`.
+    pub activated: u64,
+    /// The first strike: the instant before the faulting instruction, and the operation.
+    pub strike: Option<(u64, u64)>,
+    /// Operations that the final state counts.
+    pub operations: u64,
+    /// The final state's digest.
+    pub digest: String,
+    /// What the program's own check of the final state found wrong.
+    pub complaint: Option<String>,
+    /// The digest when all lost work had been done again, and the number of operations then.
+    pub redone: Option<(u64, String)>,
+    /// The workload's own figures.
+    pub counts: BTreeMap<String, u64>,
+    /// Names of quarantined inputs.
+    pub quarantined: Vec<String>,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ended {
+    /// Done.
+    #[default]
+    Done,
+    /// By an error or a panic.
+    Failed,
+    /// Given up.
+    GaveUp,
+}
+
+/// A crash in a reply.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CrashReply {
+    /// The signal's name.
+    pub signal: Option<String>,
+    /// How it became known.
+    pub notice: String,
+    /// In words.
+    pub words: String,
+    /// Where in the program's image.
+    pub image_offset: Option<u64>,
+    /// The operation in flight.
+    pub operation: u64,
+    /// Operations that the last commit held.
+    pub committed_operations: u64,
+    /// Operations that the state held with which the successor began; `None` where there was none.
+    pub resumed_operations: Option<u64>,
+}
+
+/// The times of a recovery.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Times {
+    /// The crash itself, or the last sign of life.
+    pub happened_ns: u64,
+    /// Known.
+    pub noticed_ns: u64,
+    /// No thread could run any more.
+    pub gone_ns: u64,
+    /// Decided.
+    pub decided_ns: u64,
+    /// Restored.
+    pub restored_ns: u64,
+    /// The successor's first instruction.
+    pub started_ns: u64,
+    /// Its first operation done.
+    pub first_operation_ns: u64,
+    /// Lost work done again.
+    pub redone_ns: u64,
+}

@@ -1,0 +1,105 @@
+//! The tree of a run: a root that was started by exec, one daemon for each workload, mechanism and region size, and a
+//! neighbour whose region others try to write.
+
+use super::message::{DaemonSetup, Order, Reply, Setup};
+use super::serve::Bench;
+use super::work::Work;
+use crate::faults::Injector;
+use crate::workloads::documents::{self, Document, Index};
+use crate::workloads::kv::KvState;
+use crashbed::{Daemon, Declaration, Error, Intensity, MIB, MechanismKind, Root};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// The daemon that `foreign-write` aims at.
+pub(super) const NEIGHBOUR: &str = "neighbour";
+
+/// Runs the tree until the program closes the pipes of orders.
+///
+/// # Errors
+/// What the engine says, and what is wrong with the setup.
+pub fn run(setup: &Setup) -> crashbed::Result<()> {
+    let injector = Injector::listening().map_err(Error::program)?;
+    let corpus = match &setup.corpus {
+        Some(folder) => documents::list(folder).map_err(Error::program)?,
+        None => Vec::new(),
+    };
+    let suite = &setup.suite;
+    let intensity = Intensity {
+        restarts: suite.intensity.restarts as usize,
+        within: Duration::from_millis(suite.intensity.within_ms),
+    };
+    let mut root =
+        Root::new().declare(Declaration::new(NEIGHBOUR, MIB).scratch(0), |daemon| neighbour(daemon, setup.neighbour));
+    for daemon in &setup.daemons {
+        let mechanism: MechanismKind = daemon.mechanism.parse().map_err(Error::program)?;
+        let bytes = usize::try_from(daemon.region_bytes).map_err(Error::program)?;
+        let declaration = Declaration::new(daemon.name(), bytes)
+            .mechanism(mechanism)
+            .heartbeat(Duration::from_millis(suite.heartbeat.deadline_ms))
+            // Every crash of a daemon is one that a trial planned; the trial itself is what gives up.
+            .intensity(Intensity::UNLIMITED);
+        root = match daemon.workload.as_str() {
+            "kv" => declare::<KvState>(root, declaration, setup, daemon, &corpus, injector, intensity),
+            "documents" => declare::<Index>(root, declaration, setup, daemon, &corpus, injector, intensity),
+            other => return Err(Error::program(format_args!("unknown workload `{other}`"))),
+        };
+    }
+    root.run()
+}
+
+/// Holds a region and does nothing, until the run is over.
+fn neighbour(daemon: &mut Daemon<u64>, until: i32) -> crashbed::Result<()> {
+    // SAFETY: the program left this descriptor open for this daemon alone.
+    let until = unsafe { OwnedFd::from_raw_fd(until) };
+    daemon.wait_readable(until.as_fd())
+}
+
+fn declare<'a, W: Work>(
+    root: Root<'a>,
+    declaration: Declaration,
+    setup: &'a Setup,
+    daemon: &'a DaemonSetup,
+    corpus: &'a [Document],
+    injector: &'static Injector,
+    intensity: Intensity,
+) -> Root<'a> {
+    root.declare(declaration, move |this| {
+        let bench = Bench::<W>::new(this, &setup.suite, corpus, injector, intensity);
+        serve(bench, daemon, setup.replies)
+    })
+}
+
+/// Takes orders until there are no more.
+fn serve<W: Work>(mut bench: Bench<'_, W>, daemon: &DaemonSetup, replies: i32) -> crashbed::Result<()> {
+    // SAFETY: the program left this descriptor open for this daemon alone; its former incarnations are gone.
+    let orders = unsafe { OwnedFd::from_raw_fd(daemon.orders) };
+    // SAFETY: the program left this descriptor open for the replies; a process of the tree has its own copy.
+    let mut replies = unsafe { File::from_raw_fd(replies) };
+    let mut orders = BufReader::new(File::from(orders));
+    if let Some((crash, noticed_ns)) = bench.own_crash() {
+        say(&mut replies, &Reply::Restarted { crash, noticed_ns })?;
+    }
+    loop {
+        bench.wait_readable(orders.get_ref().as_fd())?;
+        let mut line = String::new();
+        if orders.read_line(&mut line).map_err(Error::program)? == 0 {
+            return Ok(());
+        }
+        let order: Order = serde_json::from_str(&line).map_err(Error::program)?;
+        let reply = match order {
+            Order::Trial { policy, fault, seed, resume } => bench.trial(&policy, &fault, seed, resume)?,
+            Order::Floor { notice, laps } => bench.floor(&notice, laps)?,
+        };
+        say(&mut replies, &reply)?;
+    }
+}
+
+/// One line, in one write.
+fn say(replies: &mut File, reply: &Reply) -> crashbed::Result<()> {
+    let mut line = serde_json::to_vec(reply).map_err(Error::program)?;
+    line.push(b'\n');
+    replies.write_all(&line).map_err(Error::program)
+}

@@ -1,0 +1,79 @@
+//! What the program tells at the end: of a run in a few lines, of a single trial step by step.
+
+use crate::record::{Summary, Trial};
+use crate::units::duration;
+use std::fmt::Write;
+use std::path::Path;
+
+/// A run's answer, and where to look further.
+pub fn end_of_run(summary: &Summary, folder: &Path) -> String {
+    let mut text = String::new();
+    for line in summary.answer.iter().chain(&summary.skipped) {
+        let _ = writeln!(text, "{line}");
+    }
+    let documents = summary.cells.iter().filter(|cell| !cell.counts.is_empty() && cell.levels.fault == "none");
+    for cell in documents {
+        let counts: Vec<_> = cell.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let _ = write!(text, "{}, {}: {}", cell.levels.policy, cell.levels.mechanism, counts.join(", "));
+        if !cell.quarantined_files.is_empty() {
+            let _ = write!(text, " ({})", cell.quarantined_files.join(", "));
+        }
+        if let Some(digest) = &cell.digest {
+            let _ = write!(text, "; digest {digest}");
+        }
+        text.push('\n');
+    }
+    let _ = writeln!(text, "Report: {}", folder.join("report.html").display());
+    text
+}
+
+/// One trial, step by step.
+pub fn of_trial(trial: &Trial) -> String {
+    let mut text = String::new();
+    let levels = &trial.levels;
+    let _ = writeln!(
+        text,
+        "{} under {} by {}, region {} MiB, fault {}, seed {}",
+        levels.workload,
+        levels.policy,
+        levels.mechanism,
+        levels.region_bytes >> 20,
+        levels.fault,
+        trial.seed
+    );
+    let mut step = |name: &str, words: String| {
+        let _ = writeln!(text, "  {name:<11} {words}");
+    };
+    step("fault", format!("{} planned, {} injected, {} activated", trial.planned, trial.injected, trial.activated));
+    if let Some(crash) = &trial.crash {
+        step("crash", crash.clone());
+        step("committed", format!("{} operations in the last commit", trial.committed_operations));
+    }
+    for (name, part) in trial.phases.parts() {
+        if let Some(ns) = part {
+            step(name, duration(ns as f64));
+        }
+    }
+    if let Some(ns) = trial.phases.recovery_ns {
+        step("recovered", format!("{} after the fault", duration(ns as f64)));
+    }
+    if trial.crashes > 0 {
+        step("lost", format!("{} operations, done again", trial.lost_operations));
+        step("crashes", trial.crashes.to_string());
+    }
+    let name = |value: serde_json::Result<serde_json::Value>| {
+        value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    step("outcome", format!("{} after {} operations", name(serde_json::to_value(trial.outcome)), trial.operations));
+    step("verdict", name(serde_json::to_value(trial.verdict)));
+    if let Some(remark) = &trial.remark {
+        step("remark", remark.clone());
+    }
+    for (count, value) in &trial.counts {
+        step(count, value.to_string());
+    }
+    if !trial.quarantined_files.is_empty() {
+        step("quarantined", trial.quarantined_files.join(", "));
+    }
+    text
+}
