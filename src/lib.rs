@@ -11,7 +11,7 @@
 //! The state is an ordinary Rust value of `Vec`s, `String`s and `HashMap`s ([`Recoverable`]). It lives in a *region*,
 //! memory that the root made and that outlives every crash. A transaction changes it freely; a *commit* makes the
 //! present state the one that a crash goes back to. A segmentation fault, an overflowed stack, an abort, a SIGKILL or a
-//! hang costs the work since the last commit, and some hundred microseconds.
+//! hang costs the work since the last commit, and no more of the state.
 //!
 //! # A first program
 //!
