@@ -21,7 +21,6 @@ quick *ARGS:
 bench *ARGS:
     cargo bench {{ARGS}}
 
-# Make plots, summary and report of a run's folder again from its trials
+# Make summary, plots and report of a run's folder again from its trials
 report DIR:
-    cargo run --release -- plot {{DIR}}
     cargo run --release -- report {{DIR}}
