@@ -153,6 +153,7 @@ fn doom(region: &Region, notice: BareNotice, daemon: i32) {
     process::forbid_core_dump();
     signal::take_handler_away(libc::SIGSEGV);
     let me = process::id();
+    settle();
     region.mailbox().beat_ns.store(clock::now_ns(), Ordering::Relaxed);
     match notice {
         BareNotice::Signal => signal::fault(),
@@ -160,6 +161,16 @@ fn doom(region: &Region, notice: BareNotice, daemon: i32) {
             let _ = signal::send(me, libc::SIGKILL);
         }
         BareNotice::Heartbeat(_) => signal::park(),
+    }
+}
+
+/// Works on for a moment, as a transaction has before it crashes: the parent is asleep by then, and the faults that
+/// the fork left both of them are over. Without this the floor would be slower than what it is the floor of.
+fn settle() {
+    const MOMENT_NS: u64 = 500_000;
+    let until = clock::now_ns() + MOMENT_NS;
+    while clock::now_ns() < until {
+        std::hint::spin_loop();
     }
 }
 

@@ -11,20 +11,20 @@ thread_local! {
     static LAST: Cell<(Text, Text)> = const { Cell::new((Text::EMPTY, Text::EMPTY)) };
 }
 
-/// Makes panics in transactions silent outcomes: their message and place are kept for the boundary. Elsewhere the
-/// hook that was there before goes on. The root calls this once, before it forks.
+/// Keeps each panic's message and place for the boundary that catches it. Panics in transactions are silent outcomes;
+/// elsewhere the hook that was there before goes on. The root calls this once, before it forks.
 pub(crate) fn install_hook() {
     static INSTALLED: std::sync::Once = std::sync::Once::new();
     INSTALLED.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if here::kind() != Kind::Transaction {
-                return before(info);
-            }
             let message = info.payload_as_str().map_or(Text::EMPTY, Text::new);
             let place =
                 info.location().map_or(Text::EMPTY, |at| Text::display(&format_args!("{}:{}", at.file(), at.line())));
             LAST.set((message, place));
+            if here::kind() != Kind::Transaction {
+                before(info);
+            }
         }));
     });
 }

@@ -11,7 +11,7 @@ use crate::daemon::Core;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::link;
-use crate::mailbox::{ANSWER_DONE, ANSWER_REFUSED, End, Request};
+use crate::mailbox::{ANSWER_DONE, ANSWER_REFUSED, End, Mailbox, Request};
 use crate::mechanism::Taken;
 use crate::notice::{self, Ending};
 use crate::point::{self, Point};
@@ -225,9 +225,9 @@ fn watch(core: &Core, child: &OwnedFd, heartbeat: Duration) -> Result<(Ending, u
     let region = core.region();
     let mailbox = region.mailbox();
     let gone = |patience| notice::wait_until_gone(child, patience).map_err(failed("waiting for a transaction to end"));
+    let mut alive_ns = mailbox.beat_ns.load(Ordering::Relaxed);
     loop {
-        let silent = Duration::from_nanos(clock::now_ns().saturating_sub(mailbox.beat_ns.load(Ordering::Relaxed)));
-        let left = heartbeat.saturating_sub(silent);
+        let left = heartbeat.saturating_sub(silence(&mut alive_ns, mailbox, clock::now_ns()));
         let fds = [core.event.as_fd(), child.as_fd(), core.shutdown.as_fd()];
         let [raised, ended, shutdown] =
             event::wait_readable(fds, Some(left)).map_err(failed("watching a transaction"))?;
@@ -243,14 +243,23 @@ fn watch(core: &Core, child: &OwnedFd, heartbeat: Duration) -> Result<(Ending, u
             gone(Duration::ZERO)?;
             return Err(Error::Stopping);
         }
-        let silent = noticed_ns.saturating_sub(mailbox.beat_ns.load(Ordering::Relaxed));
-        let silent = Duration::from_nanos(silent);
+        let silent = silence(&mut alive_ns, mailbox, noticed_ns);
         if silent >= heartbeat && link::pending(mailbox).is_none() {
             let stopped = event::is_stopped(child);
             gone(Duration::ZERO)?;
             return Ok((Ending::Silent { silent, stopped }, noticed_ns));
         }
     }
+}
+
+/// How long a transaction has given no sign of life, the last of which was at `alive_ns`. A time that has not come yet
+/// is none: a wild write over the mailbox must not keep a process that hangs from being noticed.
+fn silence(alive_ns: &mut u64, mailbox: &Mailbox, now_ns: u64) -> Duration {
+    let beat_ns = mailbox.beat_ns.load(Ordering::Relaxed);
+    if beat_ns <= now_ns {
+        *alive_ns = beat_ns.max(*alive_ns);
+    }
+    Duration::from_nanos(now_ns.saturating_sub(*alive_ns))
 }
 
 /// Does what the transaction asks for, if it asks.

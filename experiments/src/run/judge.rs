@@ -40,8 +40,17 @@ impl Judge<'_> {
         Ok(after.iter().map(digest).collect())
     }
 
+    /// Operations between two commits.
+    fn commit_every(&self, planned: &Planned) -> u64 {
+        let workload = &self.suite.workload;
+        if planned.levels.workload == "kv" { workload.kv.commit_every } else { workload.documents.commit_every }
+    }
+
     /// The trial's record.
-    pub(super) fn judge(&self, planned: &Planned, reply: TrialReply, daemon: Option<DaemonCrash>) -> Trial {
+    pub(super) fn judge(&self, planned: &Planned, reply: TrialReply, mut daemon: Option<DaemonCrash>) -> Trial {
+        if let Some(daemon) = &mut daemon {
+            complete(&mut daemon.crash, planned, &reply, self.commit_every(planned));
+        }
         let daemon_crashes = daemon.as_ref().map_or(0, |daemon| daemon.count);
         let crashes = reply.crashes + daemon_crashes;
         // The crash of a daemon comes before those of the transactions that it made again afterwards.
@@ -55,8 +64,9 @@ impl Judge<'_> {
         let struck_at = reply.strike.map(|(_, operation)| operation);
         phases.undetected_operations =
             first.zip(struck_at).map(|(crash, struck)| crash.operation.saturating_sub(struck));
-        let lost_to_failure = match (reply.ended, reply.strike) {
-            (Ended::Failed, Some((_, struck))) => struck.saturating_sub(reply.operations),
+        let lost_otherwise = match (reply.ended, struck_at, &daemon) {
+            (Ended::Failed, Some(struck), _) => struck.saturating_sub(reply.operations),
+            (_, Some(struck), Some(daemon)) => struck.saturating_sub(daemon.crash.resumed_operations.unwrap_or(0)),
             _ => 0,
         };
         let in_flight = first.map(|crash| match crash.resumed_operations {
@@ -83,7 +93,7 @@ impl Judge<'_> {
             },
             verdict,
             remark: remark.or_else(|| reply.failure.clone()),
-            lost_operations: reply.lost_operations + lost_to_failure,
+            lost_operations: reply.lost_operations + lost_otherwise,
             in_flight,
             operations: reply.operations,
             committed_operations: first.map_or(reply.operations, |crash| crash.committed_operations),
@@ -140,6 +150,18 @@ impl Judge<'_> {
             Some(_) => (Verdict::OlderCommit, None),
             None => (Verdict::Unknown, Some("no successor began".to_owned())),
         }
+    }
+}
+
+/// Completes what a daemon's crash left out. A daemon does no operations itself: the one in flight was its
+/// transaction's, as the strike tells; the commit before it follows from the workload's rhythm, not from what the
+/// crashed daemon left behind.
+fn complete(crash: &mut CrashReply, planned: &Planned, reply: &TrialReply, commit_every: u64) {
+    let struck = reply.strike.map_or(0, |(_, operation)| operation);
+    crash.operation = struck;
+    crash.committed_operations = struck / commit_every * commit_every;
+    if planned.levels.policy == "zero-state" {
+        crash.resumed_operations = Some(0);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::faults::{Fault, Injector};
 use crate::suite::Suite;
 use crate::workloads::digest::Digest;
 use crate::workloads::documents::Document;
-use crashbed::{Crash, Daemon, Error, Failure, Intensity, Outcome, Recovery, Tx};
+use crashbed::{BareNotice, Crash, Daemon, Error, Failure, Intensity, Outcome, Recovery, Tx};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ impl<'a, W: Work> Bench<'a, W> {
         let kill_first = strikes.filter(|_| !resume).and_then(|strikes| strikes.kill_first);
         let injector = self.injector;
         let prepared = self.daemon.prepare(&policy).intensity(self.intensity).on_crash(&W::decide);
-        let outcome = prepared.run(|tx, state| pass(tx, state, &script, commit_every, injector, kill_first))?;
+        let outcome = prepared.run(|tx, state| pass(tx, state, &script, commit_every, injector, kill_first, resume))?;
         injector.disarm();
         Ok(Reply::Trial(Box::new(self.reply(outcome, strikes.as_ref()))))
     }
@@ -123,8 +123,24 @@ impl<'a, W: Work> Bench<'a, W> {
 
     /// Measures the floor with the newest trial's state and script.
     pub(super) fn floor(&mut self, notice: &str, laps: u64) -> crashbed::Result<Reply> {
-        let _ = (notice, laps);
-        let measured = Vec::new();
+        let notice = match notice {
+            "kill" => BareNotice::Kill,
+            "heartbeat" => BareNotice::Heartbeat(Duration::from_millis(self.suite.heartbeat.deadline_ms)),
+            _ => BareNotice::Signal,
+        };
+        let script = self.last_seed.and_then(|seed| W::script(self.suite, self.corpus, seed).ok());
+        let Some(script) = script.filter(|_| self.daemon.state().work.is_loaded()) else {
+            return Ok(Reply::Floor(Vec::new()));
+        };
+        let mut measured = Vec::new();
+        for lap in 0..laps {
+            let index = lap * 7 % W::total(&script);
+            let lap = self.daemon.floor(notice, |state| {
+                // An operation that the state refuses costs what it costs; nothing of it is kept.
+                let _ = state.work.operate(None, &script, index, || ());
+            })?;
+            measured.push((lap.hand_over_ns, lap.recovery_ns));
+        }
         Ok(Reply::Floor(measured))
     }
 }
@@ -137,13 +153,15 @@ fn pass<W: Work>(
     commit_every: u64,
     injector: &Injector,
     kill_first: Option<u64>,
+    resumes: bool,
 ) -> Result<(), Failure> {
     if !state.work.is_loaded() {
         state.work.load(script);
         tx.commit()?;
     }
     // At the latest after the first operation, so that every recovered state is looked at.
-    let redone_at = tx.crash().map(|crash| crash.operation.max(tx.operations() + 1));
+    let next = tx.operations() + 1;
+    let redone_at = tx.crash().map(|crash| crash.operation.max(next)).or(resumes.then_some(next));
     for index in tx.operations()..W::total(script) {
         if tx.skips(index) {
             state.work.skip(script, index);
