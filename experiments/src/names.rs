@@ -1,5 +1,8 @@
 //! The names that suites, results and the command line share, each with a line on what it is.
 
+use crate::faults::{Kind, TABLE};
+use crashbed::MechanismKind;
+
 /// One name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
@@ -51,87 +54,67 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     names.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }
 
-const fn name(name: &'static str, about: &'static str) -> Name {
-    Name { name, about, kind: "" }
+const NOTHING: Name = Name { name: "", about: "", kind: "" };
+
+/// The policies, as `crashbed-policies` lists them.
+const fn policies() -> [Name; crashbed_policies::ALL.len()] {
+    let mut names = [NOTHING; crashbed_policies::ALL.len()];
+    let mut i = 0;
+    while i < names.len() {
+        let policy = &crashbed_policies::ALL[i];
+        names[i] = Name { name: policy.name, about: policy.description, kind: "" };
+        i += 1;
+    }
+    names
 }
 
-const fn stop(name: &'static str, about: &'static str) -> Name {
-    Name { name, about, kind: "stop" }
+/// The mechanisms, as the engine lists them.
+const fn mechanisms() -> [Name; MechanismKind::ALL.len()] {
+    let mut names = [NOTHING; MechanismKind::ALL.len()];
+    let mut i = 0;
+    while i < names.len() {
+        let mechanism = MechanismKind::ALL[i];
+        names[i] = Name { name: mechanism.name(), about: mechanism.description(), kind: "" };
+        i += 1;
+    }
+    names
 }
 
-const fn memory(name: &'static str, about: &'static str) -> Name {
-    Name { name, about, kind: "memory" }
-}
-
-const fn program(name: &'static str, about: &'static str) -> Name {
-    Name { name, about, kind: "program error" }
+/// The faults, as the injector lists them, and none.
+const fn faults() -> [Name; TABLE.len() + 1] {
+    let mut names = [NOTHING; TABLE.len() + 1];
+    names[0] = Name { name: "none", about: "nothing is injected", kind: "" };
+    let mut i = 0;
+    while i < TABLE.len() {
+        let kind = match TABLE[i].kind {
+            Kind::Stop => "stop",
+            Kind::Memory => "memory",
+            Kind::Program => "program error",
+        };
+        names[i + 1] = Name { name: TABLE[i].name, about: TABLE[i].line, kind };
+        i += 1;
+    }
+    names
 }
 
 /// Restart policies.
-pub const POLICIES: Table = Table {
-    what: "policy",
-    plural: "policies",
-    names: &[
-        name("zero-state", "the successor starts with the state as it was made first"),
-        name("checkpoint-resume", "the successor resumes the last commit"),
-        name("process-decides", "the program's own code sees the crash and answers"),
-    ],
-};
+pub const POLICIES: Table = Table { what: "policy", plural: "policies", names: &policies() };
 
 /// Mechanisms.
-pub const MECHANISMS: Table = Table {
-    what: "mechanism",
-    plural: "mechanisms",
-    names: &[
-        name("copy-on-write", "private pages; a commit stages the written ones, the daemon applies them"),
-        name("full-copy", "works in place; a commit copies the region into one of two slots"),
-    ],
-};
+pub const MECHANISMS: Table = Table { what: "mechanism", plural: "mechanisms", names: &mechanisms() };
 
 /// Workloads.
 pub const WORKLOADS: Table = Table {
     what: "workload",
     plural: "workloads",
     names: &[
-        name("kv", "an ordered map under a mix of YCSB (A to F)"),
-        name("documents", "parses a folder of JSON documents and indexes words and paths"),
+        Name { name: "kv", about: "an ordered map under a mix of YCSB (A to F)", kind: "" },
+        Name { name: "documents", about: "parses a folder of JSON documents and indexes words and paths", kind: "" },
     ],
 };
 
 /// Faults.
-pub const FAULTS: Table = Table {
-    what: "fault",
-    plural: "faults",
-    names: &[
-        name("none", "nothing is injected"),
-        stop("null-read", "reads from address 0"),
-        stop("null-write", "writes to address 0"),
-        stop("wild-read", "reads from an address that is never mapped"),
-        stop("wild-write", "writes to an address that is never mapped"),
-        stop("execute-bad-memory", "calls into a page that is not code"),
-        stop("division-by-zero", "divides an integer by zero"),
-        stop("illegal-instruction", "executes an instruction that does not exist"),
-        stop("bus-error", "reads a file mapping behind the file's end"),
-        stop("stack-overflow", "recurses until the stack is used up"),
-        stop("abort", "calls abort"),
-        program("panic", "panics"),
-        program("error", "returns an error"),
-        stop("exit", "exits before it is done"),
-        stop("kill", "gets SIGKILL"),
-        stop("stop", "gets SIGSTOP"),
-        stop("hang", "sleeps for ever"),
-        stop("livelock", "spins for ever"),
-        memory("bit-flip", "flips one bit of the region's live data"),
-        memory("wild-write-then-crash", "writes garbage over live data, then crashes"),
-        stop("torn-update", "crashes between the two parts of an update"),
-        stop("crash-during-commit", "crashes at a point of a commit"),
-        stop("crash-during-restore", "crashes at a point of a restore"),
-        program("region-exhausted", "allocates until the region is full"),
-        stop("foreign-write", "writes into another daemon's region"),
-        stop("crash-loop", "crashes in every incarnation"),
-        stop("poison", "crashes whenever one operation is met"),
-    ],
-};
+pub const FAULTS: Table = Table { what: "fault", plural: "faults", names: &faults() };
 
 #[cfg(test)]
 mod tests {

@@ -54,7 +54,7 @@ macro_rules! policies {
         $(pub use $module::$policy;)*
 
         /// All policies of this crate, in the order in which they are listed and plotted.
-        pub static ALL: &[Registered] = &[
+        pub const ALL: &[Registered] = &[
             $(Registered { name: $name, description: $description, make: || Box::new($policy) },)*
         ];
     };

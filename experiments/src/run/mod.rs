@@ -15,11 +15,12 @@ use crate::output::OutputError;
 use crate::plan::{Plan, Planned};
 use crate::record::{Distribution, Floor, Outcome, Trial, Verdict};
 use crate::suite::Suite;
+use crate::symbols::Symbols;
 use crate::workloads::corpus;
 use crate::workloads::documents::{self, CorpusError, Document};
 use judge::{DaemonCrash, Judge};
 use launch::{Heard, Tree};
-use message::{DaemonSetup, Order, Reply, Setup, TrialReply};
+use message::{CrashReply, DaemonSetup, Order, Reply, Setup, TrialReply};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct Runner<'a> {
     /// The corpus that the run made; it is removed with this.
     _made: Option<tempfile::TempDir>,
     floors: Vec<Laps>,
+    /// The program's symbols; `None` where it was stripped of them.
+    symbols: Option<Symbols>,
     interrupted: &'a dyn Fn() -> bool,
 }
 
@@ -86,7 +89,8 @@ impl<'a> Runner<'a> {
             corpus_folder = Some(folder);
         }
         let floors = floors(suite, plan, &daemons);
-        Ok(Self { suite, daemons, tree: None, corpus: list, corpus_folder, _made: made, floors, interrupted })
+        let symbols = std::env::current_exe().ok().and_then(|exe| Symbols::load(&exe).ok());
+        Ok(Self { suite, daemons, tree: None, corpus: list, corpus_folder, _made: made, floors, symbols, interrupted })
     }
 
     /// Makes a trial; `None` where it was interrupted.
@@ -107,11 +111,15 @@ impl<'a> Runner<'a> {
         self.tree()?.order(daemon, &order(false))?;
         loop {
             match self.tree()?.hear(patience, interrupted)? {
-                Heard::Reply(Reply::Trial(reply)) => {
+                Heard::Reply(Reply::Trial(mut reply)) => {
+                    if let Some(first) = &mut reply.first {
+                        self.place(first);
+                    }
                     let judge = Judge { suite: self.suite, corpus: &self.corpus };
                     return Ok(Some(judge.judge(planned, *reply, crash)));
                 }
-                Heard::Reply(Reply::Restarted { crash: new, noticed_ns }) => {
+                Heard::Reply(Reply::Restarted { crash: mut new, noticed_ns }) => {
+                    self.place(&mut new);
                     match &mut crash {
                         Some(first) => first.count += 1,
                         None => crash = Some(DaemonCrash { crash: new, noticed_ns, count: 1 }),
@@ -127,6 +135,14 @@ impl<'a> Runner<'a> {
                     return Ok(Some(self.hung(planned)));
                 }
             }
+        }
+    }
+
+    /// Adds function, file and line to a crash's words, here, where nothing is dying.
+    fn place(&self, crash: &mut CrashReply) {
+        let place = self.symbols.as_ref().zip(crash.image_offset).and_then(|(symbols, at)| symbols.describe(at));
+        if let Some(place) = place {
+            crash.words = format!("{}, in {place}", crash.words);
         }
     }
 
