@@ -1,22 +1,20 @@
 //! A daemon: owns a region, forks transactions, and makes them again when they crash.
 
 use crate::crash::Crash;
+use crate::daemon_core::Core;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::heap;
-use crate::mechanism::Mechanism;
 use crate::peer::Peer;
 use crate::policy::{Intensity, RestartPolicy};
 use crate::recoverable::Recoverable;
-use crate::region::Region;
 use crate::report::Report;
 use crate::scene::{Answer, Answered, Scene};
 use crate::supervise::{self, Ended, Settings};
 use crate::sys::event;
 use crate::transaction::{Program, Situation, Tx};
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -35,32 +33,6 @@ pub enum Outcome<T> {
 pub struct Daemon<S> {
     pub(crate) core: Core,
     pub(crate) state: PhantomData<S>,
-}
-
-/// The part of a daemon that does not depend on the state's type.
-pub(crate) struct Core {
-    pub(crate) regions: Rc<[Region]>,
-    pub(crate) index: usize,
-    /// Raised by the transaction.
-    pub(crate) event: OwnedFd,
-    /// Raised by the root when the tree shuts down; never lowered.
-    pub(crate) shutdown: Rc<OwnedFd>,
-    /// Bytes of address space that a transaction has.
-    pub(crate) address_space: u64,
-    pub(crate) restarted: u64,
-    pub(crate) crash: Option<Crash>,
-    pub(crate) drop_result: Option<unsafe fn(u64)>,
-    pub(crate) report: Report,
-}
-
-impl Core {
-    pub(crate) fn region(&self) -> &Region {
-        &self.regions[self.index]
-    }
-
-    pub(crate) fn mechanism(&self) -> &'static dyn Mechanism {
-        self.region().declaration.mechanism.get()
-    }
 }
 
 impl<S: Recoverable + Default> Daemon<S> {

@@ -6,7 +6,7 @@
 
 use crate::Crash;
 use crate::error::{Error, Result};
-use crate::mechanism::MechanismKind;
+use crate::mechanism_kind::MechanismKind;
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
 use crate::sys::memory::PAGE;
 use std::time::Duration;

@@ -18,9 +18,11 @@
 //! its parent: nothing below may outlive the tree. The stamps lie in the transaction's mailbox.
 
 use crate::crash::signal_name;
-use crate::daemon::{Core, Daemon};
+use crate::daemon::Daemon;
+use crate::daemon_core::Core;
 use crate::error::{Error, Result};
 use crate::here::{self, Kind, Source};
+use crate::mechanism;
 use crate::panics;
 use crate::recoverable::Recoverable;
 use crate::region::Region;
@@ -142,7 +144,7 @@ fn enter(region: &Region, daemon: i32) {
         process::exit_now(1);
     }
     // SAFETY: this process has not borrowed anything from the state yet.
-    if unsafe { region.declaration.mechanism.get().enter(region) }.is_err() {
+    if unsafe { mechanism::of(region.declaration.mechanism).enter(region) }.is_err() {
         process::exit_now(1);
     }
 }
@@ -208,7 +210,7 @@ fn outwait(core: &Core, deadline: Duration) -> Result<bool> {
 /// Puts the last commit in place, where it lies elsewhere (full copy: in its slot). No child runs.
 fn restore(region: &Region) {
     let state = region.parts.state;
-    let committed = std::ptr::from_ref(region.declaration.mechanism.get().committed(region)) as usize;
+    let committed = std::ptr::from_ref(mechanism::of(region.declaration.mechanism).committed(region)) as usize;
     if committed != state.start {
         // SAFETY: a slot is as long as the state and apart from it; both are mapped, and the state is writable here.
         unsafe { std::ptr::copy_nonoverlapping(committed as *const u8, state.start as *mut u8, state.len) };

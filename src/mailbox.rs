@@ -32,7 +32,6 @@ pub(crate) struct Mailbox {
     pub(crate) first_operation_ns: AtomicU64,
     pub(crate) redo_target: AtomicU64,
     pub(crate) redone_ns: AtomicU64,
-    pub(crate) minor_faults: AtomicU64,
 
     pub(crate) asked: AtomicU32,
     pub(crate) acknowledged: AtomicU32,
@@ -134,7 +133,7 @@ impl Mailbox {
         }
         notice.claimed.store(0, Ordering::Relaxed);
         self.child.store(0, Ordering::Relaxed);
-        for word in [&self.operation, &self.started_ns, &self.first_operation_ns, &self.redone_ns, &self.minor_faults] {
+        for word in [&self.operation, &self.started_ns, &self.first_operation_ns, &self.redone_ns] {
             word.store(0, Ordering::Relaxed);
         }
         self.redo_target.store(redo_target, Ordering::Relaxed);

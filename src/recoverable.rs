@@ -90,9 +90,6 @@ recoverable! {
     Text, Crash, Cause, Notice, Phase, Place,
 }
 
-// SAFETY: numbers, which own nothing; a thread that dies beside one leaves it a number (point 6).
-recoverable! {}
-
 // SAFETY: two numbers.
 unsafe impl Recoverable for RandomState {}
 // SAFETY: holds nothing at all, whatever hasher it names.

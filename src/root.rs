@@ -4,13 +4,15 @@
 //! (progress, pages, network) is another process, which starts the root by exec.
 
 use crate::crash::Crash;
-use crate::daemon::{Core, Daemon};
+use crate::daemon::Daemon;
+use crate::daemon_core::Core;
 use crate::declaration::{self, Declaration};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::here::{self, Kind};
 use crate::mailbox::End;
-use crate::mechanism::MechanismKind;
+use crate::mechanism;
+use crate::mechanism_kind::MechanismKind;
 use crate::notice::{self, Ending};
 use crate::panics;
 use crate::policy::{Action, History};
@@ -350,7 +352,7 @@ impl<'t, 'a> Tree<'t, 'a> {
             }
         }
         region.adopt()?;
-        region.declaration.mechanism.get().recover(region).map_err(failed("finishing a commit under way"))?;
+        mechanism::of(region.declaration.mechanism).recover(region).map_err(failed("finishing a commit under way"))?;
         let event = event::eventfd().map_err(failed("an event descriptor"))?;
         let mapped = prime::bytes_mapped()?;
         process::limit_address_space(mapped).map_err(failed("limiting the address space"))?;

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::crash::Crash;
-use crate::daemon::Core;
+use crate::daemon_core::Core;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::link;

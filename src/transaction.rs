@@ -15,7 +15,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::here::{self, Kind, Source};
 use crate::link;
 use crate::mailbox::{End, Mailbox, Request};
-use crate::mechanism::Mechanism;
+use crate::mechanism::{self, Mechanism};
 use crate::panics;
 use crate::peer::Peer;
 use crate::point::{self, Point};
@@ -259,7 +259,7 @@ pub(crate) fn run(region: &Region, program: &Program<'_>, begin: Begin<'_>) -> !
     }
     here::become_kind(Kind::Transaction, region.parts.state, region.parts.scratch, mailbox, begin.event);
     point::pass(Point::Restore);
-    let mechanism = region.declaration.mechanism.get();
+    let mechanism = mechanism::of(region.declaration.mechanism);
     // SAFETY: this process has not borrowed anything from the state yet.
     let entered = unsafe { mechanism.enter(region) }.map_err(|errno| ("mapping the state", errno));
     let ready = entered.and_then(|()| {

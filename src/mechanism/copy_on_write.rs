@@ -28,6 +28,7 @@ use super::{Mechanism, Taken};
 use crate::gate;
 use crate::link::{self, Refused};
 use crate::mailbox::Request;
+use crate::mechanism_kind::{STAGE_PAGES, STAGE_TABLE, log_table};
 use crate::point::{self, Point};
 use crate::region::{Region, StateHead};
 use crate::span::Span;
@@ -37,26 +38,11 @@ use crate::sys::pagemap::Pagemap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Pages in one piece of a commit: 1 MiB.
-const STAGE_PAGES: usize = 256;
-const STAGE_TABLE: usize = (STAGE_PAGES * size_of::<u32>()).next_multiple_of(PAGE);
-/// Bytes of the stage.
-pub(super) const STAGE_LEN: usize = STAGE_TABLE + STAGE_PAGES * PAGE;
-
 /// Beyond so many runs of pages, dropping the private copies of the whole state at once is cheaper than run by run.
 const MOST_RUNS: usize = 64;
 
 /// How many pages of the commit under way the log holds. The daemon's own; a successor starts with an empty log.
 static LOG_FILLED: AtomicUsize = AtomicUsize::new(0);
-
-fn log_table(state_bytes: usize) -> usize {
-    (state_bytes / PAGE * size_of::<u32>()).next_multiple_of(PAGE)
-}
-
-/// Bytes of the log of a state of `bytes`.
-pub(super) fn log_len(bytes: usize) -> usize {
-    log_table(bytes) + bytes
-}
 
 pub(super) struct CopyOnWrite;
 

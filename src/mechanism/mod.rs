@@ -8,20 +8,9 @@ mod copy_on_write;
 mod full_copy;
 
 use crate::link::Refused;
+use crate::mechanism_kind::MechanismKind;
 use crate::region::{Region, StateHead};
 use crate::sys::Errno;
-use std::fmt;
-use std::str::FromStr;
-
-/// The mechanisms, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MechanismKind {
-    /// The transaction works on a private mapping of the last commit; a commit stages the pages that it wrote, the
-    /// daemon logs and applies them.
-    CopyOnWrite,
-    /// The transaction works in place; a commit copies the whole region to one of two slots, then flips.
-    FullCopy,
-}
 
 /// What a daemon answers to a request for a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,72 +69,10 @@ pub(crate) trait Mechanism: Sync {
     fn put_back(&self, region: &Region) -> bool;
 }
 
-impl MechanismKind {
-    /// All mechanisms.
-    pub const ALL: [Self; 2] = [Self::CopyOnWrite, Self::FullCopy];
-
-    /// The name, as on the command line and in results.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::CopyOnWrite => "copy-on-write",
-            Self::FullCopy => "full-copy",
-        }
-    }
-
-    /// What it does, in a line.
-    pub const fn description(self) -> &'static str {
-        match self {
-            Self::CopyOnWrite => "private mapping; a commit stages the written pages, the daemon logs and applies them",
-            Self::FullCopy => "works in place; a commit copies the whole region to one of two slots, then flips",
-        }
-    }
-
-    pub(crate) fn get(self) -> &'static dyn Mechanism {
-        match self {
-            Self::CopyOnWrite => &copy_on_write::CopyOnWrite,
-            Self::FullCopy => &full_copy::FullCopy,
-        }
-    }
-
-    /// Bytes of the backing part for a state of `bytes`: the log, or the slots.
-    pub(crate) fn backing_len(self, bytes: usize) -> usize {
-        match self {
-            Self::CopyOnWrite => copy_on_write::log_len(bytes),
-            Self::FullCopy => 2 * bytes,
-        }
-    }
-
-    /// Bytes of the stage part.
-    pub(crate) fn stage_len(self) -> usize {
-        match self {
-            Self::CopyOnWrite => copy_on_write::STAGE_LEN,
-            Self::FullCopy => 0,
-        }
-    }
-
-    /// The most bytes of private copies that a transaction comes to hold.
-    pub(crate) fn private_copies(self, bytes: usize) -> usize {
-        match self {
-            Self::CopyOnWrite => bytes,
-            Self::FullCopy => 0,
-        }
-    }
-}
-
-impl fmt::Display for MechanismKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A mechanism's name that is none.
-#[derive(Debug, thiserror::Error)]
-#[error("unknown mechanism `{0}`: `copy-on-write` and `full-copy` are known")]
-pub struct UnknownMechanism(String);
-
-impl FromStr for MechanismKind {
-    type Err = UnknownMechanism;
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| UnknownMechanism(name.to_owned()))
+/// The mechanism of this kind.
+pub(crate) fn of(kind: MechanismKind) -> &'static dyn Mechanism {
+    match kind {
+        MechanismKind::CopyOnWrite => &copy_on_write::CopyOnWrite,
+        MechanismKind::FullCopy => &full_copy::FullCopy,
     }
 }

@@ -1,0 +1,34 @@
+//! What a daemon's process has, whatever its state's type.
+
+use crate::crash::Crash;
+use crate::mechanism::{self, Mechanism};
+use crate::region::Region;
+use crate::report::Report;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// The part of a daemon that does not depend on the state's type.
+pub(crate) struct Core {
+    pub(crate) regions: Rc<[Region]>,
+    pub(crate) index: usize,
+    /// Raised by the transaction.
+    pub(crate) event: OwnedFd,
+    /// Raised by the root when the tree shuts down; never lowered.
+    pub(crate) shutdown: Rc<OwnedFd>,
+    /// Bytes of address space that a transaction has.
+    pub(crate) address_space: u64,
+    pub(crate) restarted: u64,
+    pub(crate) crash: Option<Crash>,
+    pub(crate) drop_result: Option<unsafe fn(u64)>,
+    pub(crate) report: Report,
+}
+
+impl Core {
+    pub(crate) fn region(&self) -> &Region {
+        &self.regions[self.index]
+    }
+
+    pub(crate) fn mechanism(&self) -> &'static dyn Mechanism {
+        mechanism::of(self.region().declaration.mechanism)
+    }
+}
