@@ -5,6 +5,8 @@
 //!
 //! How to read it: divide the engine's median by the median of the floor in the same group of the *same run*. Neither
 //! number says anything by itself, nor beside one of another run: both move with the machine, its load and its kernel.
+//! The two are measured one after the other, so a load that changes in between moves their quotient as well: run the
+//! group again where the intervals are wide. `-- --verbose GROUP` prints medians beside Criterion's default estimate.
 //!
 //! The measured code runs in a tree of its own. A root has one thread, so this program starts itself again with
 //! [`tree::VARIABLE`] set; that process runs the tree, and prints the nanoseconds that all iterations took together.
