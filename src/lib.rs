@@ -50,7 +50,7 @@
 //!                 Ok(squares.of.len()) // done: committed
 //!             })?;
 //!             assert_eq!(outcome, Outcome::Done(1000));
-//!             assert_eq!(daemon.report().recoveries[0].resumed_operations, 700);
+//!             assert_eq!(daemon.report().recoveries[0].resumed_operations, Some(700));
 //!             assert_eq!(daemon.state().of[&999], 999 * 999);
 //!             Ok(())
 //!         })

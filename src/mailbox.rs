@@ -95,6 +95,9 @@ pub(crate) enum End {
     GaveUp = 2,
 }
 
+/// [`Mailbox::resumed_operation`]: the child has no state yet.
+const NOT_RESUMED: u64 = u64::MAX;
+
 /// [`Mailbox::answer`] to a request that was done.
 pub(crate) const ANSWER_DONE: u32 = 1;
 /// [`Mailbox::answer`] to a request that was refused.
@@ -137,10 +140,16 @@ impl Mailbox {
             word.store(0, Ordering::Relaxed);
         }
         self.redo_target.store(redo_target, Ordering::Relaxed);
+        self.resumed_operation.store(NOT_RESUMED, Ordering::Relaxed);
         self.beat_ns.store(now_ns, Ordering::Relaxed);
         // SAFETY: the child that will write here does not exist yet.
         unsafe { self.panic.write(Text::EMPTY) };
         self.incarnation.store(incarnation, Ordering::Release);
+    }
+
+    /// The number of operations that the child's state began with, once it had one.
+    pub(crate) fn resumed(&self) -> Option<u64> {
+        Some(self.resumed_operation.load(Ordering::Relaxed)).filter(|operations| *operations != NOT_RESUMED)
     }
 
     /// How the child ended, by its own word.

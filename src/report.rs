@@ -28,8 +28,8 @@ pub struct Recovery {
     pub first_operation_ns: u64,
     /// All lost work was done again.
     pub redone_ns: u64,
-    /// Operations that the state held with which the successor began.
-    pub resumed_operations: u64,
+    /// Operations that the state held with which the successor began; `None` where it crashed before it had a state.
+    pub resumed_operations: Option<u64>,
 }
 
 /// What the newest transaction of a daemon went through.
@@ -67,7 +67,7 @@ impl Report {
         newest.started_ns = successor.started_ns.load(Ordering::Relaxed);
         newest.first_operation_ns = successor.first_operation_ns.load(Ordering::Relaxed);
         newest.redone_ns = successor.redone_ns.load(Ordering::Relaxed);
-        newest.resumed_operations = successor.resumed_operation.load(Ordering::Relaxed);
+        newest.resumed_operations = successor.resumed();
         newest.answered = Answered::from_word(successor.answered.load(Ordering::Relaxed));
     }
 }

@@ -181,7 +181,7 @@ fn attempts(
             started_ns: 0,
             first_operation_ns: 0,
             redone_ns: 0,
-            resumed_operations: 0,
+            resumed_operations: None,
         });
         if gives_up {
             return Ok(Ended::GaveUp(Box::new(new)));

@@ -53,10 +53,17 @@ impl Symbols {
         };
         let place = frame.as_ref().and_then(|frame| frame.location.as_ref()).and_then(|at| Some((at.file?, at.line?)));
         Some(match place {
-            Some((file, line)) => format!("{function} at {file}:{line}"),
+            Some((file, line)) => format!("{function} at {}:{line}", within_the_workspace(file)),
             None => function,
         })
     }
+}
+
+/// A source file's path from the workspace on, so that it means the same on every machine; others stay as they are.
+fn within_the_workspace(file: &str) -> &str {
+    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let workspace = workspace.strip_suffix("experiments/").unwrap_or(workspace);
+    file.strip_prefix(workspace).unwrap_or(file)
 }
 
 /// The addresses that the loader maps for a program, before it adds where it puts the image: from the lowest `PT_LOAD`

@@ -43,7 +43,8 @@ impl<'a, W: Work> Bench<'a, W> {
         let crash = self.daemon.crash()?;
         // A daemon has no operations of its own: what its state holds is what its successor begins with.
         let operations = self.daemon.operations();
-        let reply = CrashReply { committed_operations: operations, ..crash_reply(crash, Some(operations)) };
+        let mut reply = crash_reply(crash, Some(operations));
+        reply.words = reply.words.replacen(" in operation 0", " in the daemon", 1);
         Some((reply, crash.noticed_ns))
     }
 
@@ -103,11 +104,11 @@ impl<'a, W: Work> Bench<'a, W> {
             ended,
             failed_as_injected: failure.is_some() && program && counts.injected > 0,
             failure,
-            first: report.recoveries.first().map(|first| crash_reply(&first.crash, resumed(first))),
+            first: report.recoveries.first().map(|first| crash_reply(&first.crash, resumed(&report.recoveries))),
             crashes: report.crashes,
             times: report.recoveries.first().map(times),
             first_operation_ns: report.first_operation_ns,
-            lost_operations: report.recoveries.iter().map(lost).sum(),
+            lost_operations: lost(&report.recoveries),
             planned: counts.planned,
             injected: counts.injected,
             activated: counts.activated,
@@ -193,13 +194,23 @@ fn kill_this_process() {
     let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::SIGKILL);
 }
 
-/// Operations that the successor of a crash began with; `None` where there was none.
-fn resumed(recovery: &Recovery) -> Option<u64> {
-    (recovery.started_ns != 0).then_some(recovery.resumed_operations)
+/// Operations that the state held that was found after the first crash: by its successor, or, where that crashed in
+/// the restore, by a later one.
+fn resumed(recoveries: &[Recovery]) -> Option<u64> {
+    recoveries.iter().find_map(|recovery| recovery.resumed_operations)
 }
 
-fn lost(recovery: &Recovery) -> u64 {
-    resumed(recovery).map_or(0, |resumed| recovery.crash.operation.saturating_sub(resumed))
+/// Operations that were done and had to be done again, over all recoveries.
+fn lost(recoveries: &[Recovery]) -> u64 {
+    let (mut reached, mut lost) = (0, 0);
+    for recovery in recoveries {
+        reached = recovery.crash.operation.max(reached);
+        if let Some(resumed) = recovery.resumed_operations {
+            lost += reached.saturating_sub(resumed);
+            reached = resumed;
+        }
+    }
+    lost
 }
 
 fn crash_reply(crash: &Crash, resumed_operations: Option<u64>) -> CrashReply {
