@@ -1,0 +1,180 @@
+//! Whole runs of the program, from the command line to the folder that is left.
+
+use crashbed_experiments::record::{Outcome, Verdict};
+use crashbed_experiments::results::{self, Results};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const SUITE: &str = r#"
+name = "small"
+question = "Does a run do what it says?"
+seed = 7
+[factors]
+policy = ["zero-state", "checkpoint-resume", "process-decides"]
+mechanism = ["copy-on-write", "full-copy"]
+workload = "kv"
+fault = ["none", "null-read", "kill", "crash-during-commit", "poison", "error"]
+region = "8 MiB"
+trials = 2
+[workload.kv]
+records = 200
+operations = 60
+commit_every = 10
+[heartbeat]
+deadline_ms = 2000
+[floor]
+trials = 4
+"#;
+
+fn crashbed(folder: &Path, arguments: &[&str]) -> Command {
+    std::fs::write(folder.join("small.toml"), SUITE).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    crashbed(folder, arguments).output().unwrap()
+}
+
+fn finished(output: &Output, folder: &Path) -> Results {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    results::load(folder).unwrap()
+}
+
+#[test]
+fn a_run_judges_each_trial_by_what_its_policy_promises() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["run", "small.toml", "--out", "out"]);
+    let results = finished(&output, &folder.path().join("out"));
+    assert_eq!(results.trials.len(), 3 * 2 * 6 * 2);
+    for trial in &results.trials {
+        let zero = trial.levels.policy == "zero-state";
+        let expected = match trial.levels.fault.as_str() {
+            "poison" => (Outcome::GaveUp, Verdict::GaveUp),
+            "error" => (Outcome::Failed, Verdict::Exact),
+            "none" => (Outcome::Done, Verdict::Exact),
+            _ if zero => (Outcome::Done, Verdict::Zeroed),
+            _ => (Outcome::Done, Verdict::Exact),
+        };
+        assert_eq!((trial.outcome, trial.verdict), expected, "{trial:?}");
+        assert_eq!(trial.crashes == 0, matches!(trial.levels.fault.as_str(), "none" | "error"), "{trial:?}");
+        let stopped = matches!(trial.levels.fault.as_str(), "null-read" | "kill");
+        let recovered = trial.outcome == Outcome::Done && trial.crashes > 0;
+        assert!(!recovered || trial.phases.recovery_ns.is_some(), "{trial:?}");
+        if stopped && zero {
+            assert!(trial.lost_operations >= trial.committed_operations, "{trial:?}");
+        }
+    }
+    assert!(results.floors.len() >= 4 && results.summary.unwrap().complete);
+}
+
+#[test]
+fn a_seed_makes_the_same_trials_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |out: &str| {
+        let arguments = ["run", "small.toml", "--fault", "null-read,kill", "--trials", "1", "--out", out];
+        let output = run(folder.path(), &arguments);
+        let trials = finished(&output, &folder.path().join(out)).trials;
+        let told = trials.iter().map(|t| (t.levels.clone(), t.seed, t.verdict, t.lost_operations, t.digest.clone()));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(made("one"), made("two"));
+}
+
+#[test]
+fn a_line_of_a_run_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["run", "small.toml", "--fault", "null-read", "--trials", "1", "--out", "out"];
+    let trials = finished(&run(folder.path(), &arguments), &folder.path().join("out")).trials;
+    let again = run(folder.path(), &["trial", "--from", "out", "--line", "3"]);
+    let told = String::from_utf8(again.stdout).unwrap();
+    assert!(told.contains(&format!("seed {}", trials[2].seed)), "{told}");
+    assert!(told.contains(&format!("{} operations, done again", trials[2].lost_operations)), "{told}");
+}
+
+#[test]
+fn documents_that_crash_the_parser_are_quarantined_and_leave_no_trace_in_the_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = folder.path().join("corpus");
+    std::fs::create_dir_all(corpus.join("sub")).unwrap();
+    std::fs::write(corpus.join("a.json"), r#"{"a": {"b": ["hello world", {"c": "x y"}]}}"#).unwrap();
+    std::fs::write(corpus.join("sub/b.json"), r#"{"k": "hello again"}"#).unwrap();
+    std::fs::write(corpus.join("c.json"), "not json").unwrap();
+    std::fs::write(corpus.join("d.json"), b"\"\xff\xfe\"").unwrap();
+    let pass = |out: &str| {
+        let arguments = ["run", "documents", "--corpus", "corpus", "--policy", "process-decides", "--trials", "1"];
+        let output = run(folder.path(), &[&arguments[..], &["--out", out]].concat());
+        finished(&output, &folder.path().join(out)).summary.unwrap().cells
+    };
+    let clean = pass("clean");
+    std::fs::write(corpus.join("deep.json"), "[".repeat(100_000)).unwrap();
+    let hostile = pass("hostile");
+    for (clean, hostile) in clean.iter().zip(&hostile) {
+        assert_eq!((clean.crashes, clean.counts["quarantined"]), (0, 0));
+        assert!(hostile.crashes >= 2);
+        assert_eq!(hostile.quarantined_files, ["deep.json"]);
+        assert_eq!((hostile.counts["indexed"], hostile.counts["failed"], hostile.counts["quarantined"]), (2, 2, 1));
+        assert!(clean.digest.is_some());
+        assert_eq!(clean.digest, hostile.digest);
+    }
+}
+
+/// Starts a long run and waits until trials come.
+fn under_way(folder: &Path) -> Child {
+    let arguments = ["run", "small.toml", "--trials", "200", "--out", "out"];
+    let child = crashbed(folder, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while std::fs::read_to_string(folder.join("out/trials.jsonl")).map_or(0, |lines| lines.lines().count()) < 5 {
+        assert!(Instant::now() < until, "no trial in a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+/// The processes that work in `folder`, by their working directory.
+fn at_work_in(folder: &Path) -> Vec<i32> {
+    let processes = procfs::process::all_processes().unwrap().filter_map(Result::ok);
+    let here = processes.filter(|process| process.cwd().is_ok_and(|cwd| cwd == folder));
+    here.map(|process| process.pid).collect()
+}
+
+fn nothing_is_left(folder: &Path) {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let left = at_work_in(folder);
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < until, "still running: {left:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_interrupted_run_ends_in_order_and_keeps_what_it_measured() {
+    for (signal, status) in [(libc::SIGINT, 130), (libc::SIGTERM, 143)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = under_way(folder.path());
+        assert!(at_work_in(folder.path()).len() > 2, "the program and its tree");
+        // SAFETY: no pointer is passed; the child has not been waited for, so its id is its own.
+        unsafe { libc::kill(child.id().cast_signed(), signal) };
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+        let results = results::load(&folder.path().join("out")).unwrap();
+        let summary = results.summary.expect("what was measured is summed up");
+        assert!(!summary.complete && summary.trials >= 5);
+        assert!(folder.path().join("out/report.html").exists());
+        nothing_is_left(folder.path());
+    }
+}
+
+#[test]
+fn a_killed_program_leaves_nothing_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = under_way(folder.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    nothing_is_left(folder.path());
+    assert!(!folder.path().join("out/summary.json").exists(), "nothing half-done looks whole");
+}
