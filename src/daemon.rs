@@ -168,11 +168,11 @@ pub struct Prepared<'d, S, P> {
     daemon: &'d mut Daemon<S>,
     policy: P,
     settings: Settings,
-    on_crash: Option<&'d OnCrash<S>>,
+    on_crash: Option<&'d OnCrash<'d, S>>,
 }
 
 /// The program's own decision about a crash.
-pub type OnCrash<S> = dyn Fn(&Scene<'_, S>) -> Answer<S> + Sync;
+pub type OnCrash<'a, S> = dyn Fn(&Scene<'_, S>) -> Answer<S> + Sync + 'a;
 
 impl<'d, S: Recoverable + Default, P: RestartPolicy> Prepared<'d, S, P> {
     /// How long the transaction may give no sign of life; as declared for the daemon unless set.
@@ -190,7 +190,7 @@ impl<'d, S: Recoverable + Default, P: RestartPolicy> Prepared<'d, S, P> {
     /// What the program's own code decides when the policy leaves it to the process. It runs in the successor, so a
     /// crash in it is a crash like any other. Without it, the successor resumes the last commit and sees the crash by
     /// [`Tx::crash`].
-    pub fn on_crash(mut self, decide: &'d OnCrash<S>) -> Self {
+    pub fn on_crash(mut self, decide: &'d OnCrash<'d, S>) -> Self {
         self.on_crash = Some(decide);
         self
     }
@@ -251,7 +251,7 @@ unsafe fn drop_result<T>(result: u64) {
 }
 
 /// Asks the program's own code, with its types.
-fn ask<S>(on_crash: &OnCrash<S>, situation: &Situation<'_>) -> Answered {
+fn ask<S>(on_crash: &OnCrash<'_, S>, situation: &Situation<'_>) -> Answered {
     let answer = {
         let scene = Scene {
             crash: situation.crash,

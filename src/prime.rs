@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::notice;
 use crate::panics;
-use crate::sys::{pagemap, process};
+use crate::sys::{pagemap, process, signal};
 use nix::sys::resource::Resource;
 use std::hash::BuildHasher;
 
@@ -26,6 +26,7 @@ pub(crate) fn prime() -> Result<()> {
     // A grown stack is one mapping from here on; the part beyond is the slack that the limit counts.
     process::grow_stack(usize::try_from(STACK - STACK_SLACK).unwrap_or(0));
     process::grow_c_heap(C_HEAP);
+    signal::keep_ended_children().map_err(failed("taking SIGCHLD as by default"))?;
     process::limit_core_dumps().map_err(failed("limiting core dumps"))?;
     pagemap::choose_way().map_err(failed("reading /proc/self/pagemap"))?;
     notice::find_image();

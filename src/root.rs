@@ -199,7 +199,10 @@ impl<'t, 'a> Tree<'t, 'a> {
             self.followed.push(Followed { life, history: History::new(), restarts: 0 });
         }
         while self.followed.iter().any(|daemon| !matches!(daemon.life, Life::Ended)) {
-            self.step(&stop)?;
+            if let Err(error) = self.step(&stop) {
+                self.end_all(GRACE);
+                return Err(error);
+            }
             if let Some(signal) = stop.take() {
                 self.end_all(GRACE);
                 return Err(Error::Stopped { signal });
@@ -224,14 +227,7 @@ impl<'t, 'a> Tree<'t, 'a> {
                 fds.push(pidfd.as_fd());
             }
         }
-        let readable = event::wait_any(&fds, timeout);
-        let readable = match readable {
-            Ok(readable) => readable,
-            Err(errno) => {
-                self.end_all(GRACE);
-                return Err(Error::system("watching the daemons", errno));
-            }
-        };
+        let readable = event::wait_any(&fds, timeout).map_err(|errno| Error::system("watching the daemons", errno))?;
         drop(fds);
         let noticed_ns = clock::now_ns();
         if readable[1] {
@@ -306,9 +302,10 @@ impl<'t, 'a> Tree<'t, 'a> {
         let forked = unsafe { process::fork() };
         match forked.map_err(|errno| Error::system(format!("forking daemon `{name}`"), errno))? {
             Forked::Child => self.live(index, root, zero, crash, restarts),
-            Forked::Parent(pid) => {
-                event::pidfd(pid).map_err(|errno| Error::system(format!("following daemon `{name}` by a pidfd"), errno))
-            }
+            Forked::Parent(pid) => event::pidfd(pid).map_err(|errno| {
+                process::end_child(pid);
+                Error::system(format!("following daemon `{name}` by a pidfd"), errno)
+            }),
         }
     }
 

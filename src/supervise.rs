@@ -136,6 +136,10 @@ fn attempts(
         };
         let child = fork(core, program, begin)?;
         let watched = watch(core, &child, settings.heartbeat);
+        if watched.is_err() {
+            // It may run still, and must not when its state is restored.
+            let _ = notice::wait_until_gone(&child, Duration::ZERO);
+        }
         region.daemon_mailbox().child.store(0, Ordering::Relaxed);
         let (ending, noticed_ns) = watched?;
         let gone_ns = clock::now_ns();
@@ -215,7 +219,11 @@ fn fork(core: &Core, program: &Program<'_>, begin: Begin<'_>) -> Result<OwnedFd>
         Forked::Child => transaction::run(core.region(), program, begin),
         Forked::Parent(pid) => {
             core.region().daemon_mailbox().child.store(pid, Ordering::Relaxed);
-            event::pidfd(pid).map_err(failed("following a transaction by a pidfd"))
+            event::pidfd(pid).map_err(|errno| {
+                process::end_child(pid);
+                core.region().daemon_mailbox().child.store(0, Ordering::Relaxed);
+                Error::system("following a transaction by a pidfd", errno)
+            })
         }
     }
 }

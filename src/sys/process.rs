@@ -51,6 +51,14 @@ pub(crate) fn adopt_orphans(adopt: bool) -> Result<(), Errno> {
     prctl::set_child_subreaper(adopt)
 }
 
+/// Ends a child that cannot be followed, and reaps it (`kill(2)`, `waitpid(2)`): its id is its own until then.
+pub(crate) fn end_child(pid: i32) {
+    // SAFETY: no pointer is passed.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    // SAFETY: a null status pointer is allowed.
+    while unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } == -1 && Errno::last() == Errno::EINTR {}
+}
+
 /// Reaps children that have ended and that nobody follows: adopted orphans. Answers the number reaped, and whether
 /// children are left. To be called only when every followed child has been reaped.
 pub(crate) fn reap_orphans() -> (usize, bool) {

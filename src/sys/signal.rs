@@ -68,6 +68,15 @@ pub(crate) fn die_of(signal: i32) -> ! {
     super::process::exit_now(128 + signal)
 }
 
+/// Takes SIGCHLD as by default, which a program may have been started with ignored: the kernel would then reap
+/// children by itself, and their parent could not ask how they ended (`waitid(2)`, ECHILD).
+pub(crate) fn keep_ended_children() -> Result<(), Errno> {
+    // SAFETY: all-zero is a valid sigaction: the default action, no flags, an empty mask.
+    let default: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: the action is readable, and the old one is not asked for.
+    check(unsafe { libc::sigaction(libc::SIGCHLD, &raw const default, std::ptr::null_mut()) }).map(|_| ())
+}
+
 /// Sleeps until the process is ended (`pause(2)`). Async-signal-safe.
 pub(crate) fn park() -> ! {
     loop {

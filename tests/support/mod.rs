@@ -230,3 +230,9 @@ pub(crate) fn dies(name: &str, argument: &str, signal: i32) {
     let ended = play(name, argument);
     assert_eq!(ended.status.signal(), Some(signal), "scenario `{name}` {argument}: {ended:#?}");
 }
+
+/// A daemon of two mebibytes called `d`, with the mechanism that the scenario was given.
+pub(crate) fn declaration() -> crashbed::Declaration {
+    let mechanism = argument().parse().expect("a mechanism");
+    crashbed::Declaration::new("d", 2 * crashbed::MIB).mechanism(mechanism)
+}

@@ -1,0 +1,90 @@
+//! Crashes that once were, or could be, bugs: one function a story, each with real processes.
+//!
+//! `cargo test --test crashes`, one story by `cargo test --test crashes -- a_handler_that_fails`.
+
+mod support;
+
+#[path = "crashes/answers.rs"]
+mod answers;
+#[path = "crashes/daemons.rs"]
+mod daemons;
+#[path = "crashes/memory.rs"]
+mod memory;
+#[path = "crashes/notices.rs"]
+mod notices;
+#[path = "crashes/restarts.rs"]
+mod restarts;
+#[path = "crashes/shutdown.rs"]
+mod shutdown;
+
+use crashbed::MechanismKind;
+use std::process::ExitCode;
+use support::{Scenario, Test, passes};
+
+const SCENARIOS: &[Scenario] = &[
+    ("stack-overflow", notices::stack_overflow),
+    ("stack-overflow-in-a-thread", notices::stack_overflow_in_a_thread),
+    ("two-threads-at-once", notices::two_threads_at_once),
+    ("handler-without-a-stack", notices::handler_without_a_stack),
+    ("handler-that-faults", notices::handler_that_faults),
+    ("killed-through-a-pidfd", notices::killed_through_a_pidfd),
+    ("silent", notices::silent),
+    ("panic-while-panicking", notices::panic_while_panicking),
+    ("daemon-policies", daemons::daemon_policies),
+    ("daemon-given-up", daemons::daemon_given_up),
+    ("points", daemons::points),
+    ("out-of-descriptors", daemons::out_of_descriptors),
+    ("children-are-ignored", daemons::children_are_ignored),
+    ("intensity", restarts::intensity),
+    ("delay", restarts::delay),
+    ("incarnations", restarts::incarnations),
+    ("answers", answers::answers),
+    ("keep", answers::keep),
+    ("keep-a-locked-heap", answers::keep_a_locked_heap),
+    ("too-many-skips", answers::too_many_skips),
+    ("results", memory::results),
+    ("exhausted", memory::exhausted),
+    ("scratch", memory::scratch),
+    ("endless", shutdown::endless),
+    ("deaf", shutdown::deaf),
+];
+
+const TESTS: &[Test] = &[
+    ("a_stack_overflow_is_told_as_one", || each("stack-overflow")),
+    ("a_stack_overflow_in_a_pooled_thread_is_told_as_one", || each("stack-overflow-in-a-thread")),
+    ("two_threads_that_crash_at_once_give_one_notice", || each("two-threads-at-once")),
+    ("a_handler_without_a_stack_still_ends_in_a_notice", || each("handler-without-a-stack")),
+    ("a_handler_that_faults_still_ends_in_a_notice", || each("handler-that-faults")),
+    ("a_kill_by_another_process_is_noticed", || each("killed-through-a-pidfd")),
+    ("what_gives_no_sign_of_life_is_ended", || each("silent")),
+    ("a_panic_while_panicking_is_a_crash_with_a_note", || each("panic-while-panicking")),
+    ("a_daemon_is_made_again_by_its_policy", || each("daemon-policies")),
+    ("a_daemon_that_crashes_too_often_is_given_up", || each("daemon-given-up")),
+    ("a_kill_at_any_point_leaves_a_whole_commit", || each("points")),
+    ("a_root_out_of_descriptors_leaves_nothing_running", || each("out-of-descriptors")),
+    ("a_root_whose_starter_ignored_children_works", || each("children-are-ignored")),
+    ("too_many_restarts_are_given_up", || each("intensity")),
+    ("a_policy_may_wait", || each("delay")),
+    ("an_incarnation_has_a_number_of_its_own", || each("incarnations")),
+    ("each_answer_is_followed", || each("answers")),
+    ("a_crashed_state_is_kept_where_it_can_be", || each("keep")),
+    ("a_crashed_state_with_a_locked_heap_is_not_kept", || each("keep-a-locked-heap")),
+    ("more_skips_than_fit_give_up", || each("too-many-skips")),
+    ("results_do_not_leak", || each("results")),
+    ("what_does_not_fit_is_a_failure", || each("exhausted")),
+    ("scratch_leaves_nothing_in_the_region", || each("scratch")),
+    ("a_killed_root_leaves_nothing_running", shutdown::a_killed_root_leaves_nothing_running),
+    ("sigterm_ends_the_tree_in_order", shutdown::sigterm_ends_the_tree_in_order),
+    ("sigint_ends_a_deaf_daemon_too", shutdown::sigint_ends_a_deaf_daemon_too),
+];
+
+fn main() -> ExitCode {
+    support::main(SCENARIOS, TESTS, &[])
+}
+
+/// Plays a scenario that must succeed under each mechanism.
+fn each(scenario: &str) {
+    for mechanism in MechanismKind::ALL {
+        passes(scenario, mechanism.name());
+    }
+}
