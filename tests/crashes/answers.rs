@@ -42,7 +42,7 @@ pub(crate) fn answers() -> crashbed::Result<()> {
         .declare(declaration(), |daemon: &mut Daemon<Linked>| {
             let (outcome, answered) = ask(daemon, &|scene| {
                 assert_eq!((scene.crash().operation, scene.crash().committed_operations), (13, 10));
-                assert_eq!((scene.crashes(), scene.operations()), (1, 10));
+                assert_eq!((scene.history().total(), scene.operations()), (1, 10));
                 assert_eq!(*scene.commit(), Linked::after(10));
                 Answer::Resume
             })?;

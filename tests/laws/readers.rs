@@ -152,17 +152,18 @@ pub(crate) fn reads_past_the_gate() -> crashbed::Result<()> {
         .daemon("reader", MIB, |daemon: &mut Daemon<u64>| {
             let peer: Peer<Pair> = daemon.peer("writer")?;
             let within = Duration::from_secs(5);
-            let address = daemon.read(&peer, within, |pair| std::ptr::from_ref(pair) as usize)?;
+            let first = daemon.read(&peer, within, |pair| &raw const pair.first as usize)?;
+            let second = daemon.read(&peer, within, |pair| &raw const pair.second as usize)?;
             let until = Instant::now() + Duration::from_secs(10);
             while Instant::now() < until {
                 // SAFETY: the bytes are mapped and numbers; that they change meanwhile is what this is about.
-                let first = unsafe { (&raw const (*(address as *const Pair)).first).read_volatile() };
+                let one = unsafe { (first as *const u64).read_volatile() };
                 std::hint::spin_loop();
                 // SAFETY: as above.
-                let second = unsafe { (&raw const (*(address as *const Pair)).second).read_volatile() };
-                if first != second {
+                let other = unsafe { (second as *const u64).read_volatile() };
+                if one != other {
                     board[SEEN].store(ENOUGH, SeqCst);
-                    panic!("a torn pair: {first} and {second}");
+                    panic!("a torn pair: {one} and {other}");
                 }
             }
             Ok(())

@@ -139,6 +139,7 @@ impl Fault {
 }
 
 fn raise(signal: i32) {
+    let this = std::process::id().cast_signed();
     // SAFETY: no pointer is passed; the signal goes to this very process.
-    unsafe { libc::kill(libc::getpid(), signal) };
+    unsafe { libc::kill(this, signal) };
 }
