@@ -18,6 +18,9 @@ pub const MIB: usize = 1 << 20;
 /// One gibibyte.
 pub const GIB: usize = 1 << 30;
 
+/// The largest region, in bytes.
+pub const LARGEST_REGION: usize = 32 * GIB;
+
 /// The smallest region: the heads of state and heap, and some room.
 pub(crate) const MINIMUM_REGION: usize = 64 * KIB;
 
@@ -112,7 +115,7 @@ impl Declaration {
             let (is, least) = (self.bytes, MINIMUM_REGION);
             return Err(self.refused(format!("a region of {is} bytes is too small: {least} bytes are the least")));
         }
-        if self.bytes > 32 * GIB {
+        if self.bytes > LARGEST_REGION {
             return Err(self.refused(format!("a region of {} bytes is too large: 32 GiB are the most", self.bytes)));
         }
         if self.heartbeat.is_zero() {

@@ -112,7 +112,7 @@ mod transaction;
 pub use crash::{Cause, Crash, Notice, Phase, Place};
 pub use crashbed_derive::Recoverable;
 pub use daemon::{Daemon, OnCrash, Outcome, Prepared};
-pub use declaration::{Declaration, GIB, KIB, MIB};
+pub use declaration::{Declaration, GIB, KIB, LARGEST_REGION, MIB};
 pub use error::{Error, Result};
 pub use failure::{Failure, FailureKind};
 pub use floor::{BareNotice, Lap};

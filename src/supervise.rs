@@ -239,11 +239,14 @@ fn watch(core: &Core, child: &OwnedFd, heartbeat: Duration) -> Result<(Ending, u
         let fds = [core.event.as_fd(), child.as_fd(), core.shutdown.as_fd()];
         let [raised, ended, shutdown] =
             event::wait_readable(fds, Some(left)).map_err(failed("watching a transaction"))?;
-        let noticed_ns = clock::now_ns();
+        let mut noticed_ns = clock::now_ns();
         if raised {
             event::lower(&core.event);
         }
-        serve(core)?;
+        if serve(core)? {
+            // What happened while the daemon was at work becomes known only now.
+            noticed_ns = clock::now_ns();
+        }
         if notice::is_complete(mailbox) || ended {
             return Ok((Ending::Status(gone(PATIENCE)?), noticed_ns));
         }
@@ -270,11 +273,11 @@ fn silence(alive_ns: &mut u64, mailbox: &Mailbox, now_ns: u64) -> Duration {
     Duration::from_nanos(now_ns.saturating_sub(*alive_ns))
 }
 
-/// Does what the transaction asks for, if it asks.
-fn serve(core: &Core) -> Result<()> {
+/// Does what the transaction asks for; whether it asked.
+fn serve(core: &Core) -> Result<bool> {
     let (region, mechanism) = (core.region(), core.mechanism());
     let mailbox = region.mailbox();
-    let Some(request) = link::pending(mailbox) else { return Ok(()) };
+    let Some(request) = link::pending(mailbox) else { return Ok(false) };
     let done = if request == Request::Commit as u32 {
         point::pass(Point::Log);
         let taken = mechanism.take(region).map_err(failed("making a commit"))?;
@@ -286,7 +289,7 @@ fn serve(core: &Core) -> Result<()> {
     // The time that the daemon took is not the transaction's silence.
     mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
     link::answer(mailbox, if done { ANSWER_DONE } else { ANSWER_REFUSED });
-    Ok(())
+    Ok(true)
 }
 
 /// Waits out a policy's delay, unless the tree shuts down.

@@ -126,6 +126,10 @@ fn check(suite: &Suite) -> Result<(), (&'static [&'static str], String)> {
             return Err((&["factors", "region"], problem));
         }
     }
+    if let Some(region) = suite.factors.region.iter().find(|region| region.bytes() > crashbed::LARGEST_REGION as u64) {
+        let problem = format!("a region of {region} is larger than the engine takes: 32 GiB are the most");
+        return Err((&["factors", "region"], problem));
+    }
     match suite.trigger {
         Trigger::AtOperation(Some(at)) if at >= suite.workload.kv.operations && has(suite, "kv") => {
             let operations = suite.workload.kv.operations;

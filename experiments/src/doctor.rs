@@ -107,16 +107,17 @@ fn machine() -> Vec<Finding> {
 /// A resource limit; below what a small tree needs it is [`State::Limited`].
 fn limited(feature: &'static str, resource: Resource) -> Finding {
     let (needed, without) = match resource {
-        Resource::RLIMIT_STACK => (1 << 20, "the root and the daemons have little stack"),
+        Resource::RLIMIT_STACK => (8 << 20, "nothing starts: the hard limit must allow 8 MiB"),
         Resource::RLIMIT_AS => (4 << 30, "large regions are refused at the start"),
         Resource::RLIMIT_NPROC => (64, "the tree may fail to fork"),
-        Resource::RLIMIT_NOFILE => (64, "the tree may run out of descriptors"),
+        Resource::RLIMIT_NOFILE => (64, "nothing starts: at least 64 are needed"),
         // Nothing is locked: the figure is for the reader.
         _ => (0, ""),
     };
     let figures = format!("{} (soft/hard)", manifest::limit(resource));
     match nix::sys::resource::getrlimit(resource) {
-        Ok((soft, _)) if soft < needed => {
+        // A soft limit on the stack is raised to what is needed.
+        Ok((soft, hard)) if (if resource == Resource::RLIMIT_STACK { hard } else { soft }) < needed => {
             Finding { feature, state: State::Limited, remark: format!("{figures}: {without}") }
         }
         Ok(_) => Finding { feature, state: State::Ok, remark: figures },

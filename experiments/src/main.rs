@@ -5,12 +5,14 @@ use crashbed::Heap;
 use crashbed_experiments::cli::{Cli, Command, RunArgs, TrialArgs};
 use crashbed_experiments::conclude::{self, ConcludeError};
 use crashbed_experiments::interrupt::Interrupt;
+use crashbed_experiments::output::Output;
 use crashbed_experiments::plan::Plan;
 use crashbed_experiments::prepare::{PrepareError, Prepared};
 use crashbed_experiments::progress::Progress;
 use crashbed_experiments::results::{self, ResultsError};
 use crashbed_experiments::run::message::Setup;
 use crashbed_experiments::run::{RunError, Runner, tree};
+use crashbed_experiments::suite::Suite;
 use crashbed_experiments::{doctor, list, manifest, story};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -87,8 +89,21 @@ fn run(arguments: RunArgs) -> Result<ExitCode, Failed> {
     let interrupt = Interrupt::listen().map_err(Failed::Signals)?;
     let Prepared { suite, plan, mut output } = arguments.prepare()?;
     let stopped = || interrupt.signal().is_some();
-    let mut runner = Runner::new(&suite, &plan, &stopped)?;
-    output.write_manifest(&manifest::manifest(&suite, plan.seed)).map_err(PrepareError::from)?;
+    if let Err(error) = make_trials(&suite, &plan, &mut output, &stopped) {
+        if output.is_empty() {
+            output.discard();
+        }
+        return Err(error);
+    }
+    let summary = conclude::report(output.folder())?;
+    print(&story::end_of_run(&summary, output.folder()));
+    Ok(interrupt.signal().map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
+}
+
+/// Makes the trials of a plan one after the other, and measures floors between them, until all are made or `stopped`.
+fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn() -> bool) -> Result<(), Failed> {
+    let mut runner = Runner::new(suite, plan, stopped)?;
+    output.write_manifest(&manifest::manifest(suite, plan.seed)).map_err(PrepareError::from)?;
     let mut progress = Progress::new(plan.trials.len() as u64);
     let (mut done, mut crashes) = (0, 0);
     for planned in &plan.trials {
@@ -106,10 +121,7 @@ fn run(arguments: RunArgs) -> Result<ExitCode, Failed> {
     }
     progress.finish();
     results::write_floors(output.folder(), &runner.floors())?;
-    runner.end()?;
-    let summary = conclude::report(output.folder())?;
-    print(&story::end_of_run(&summary, output.folder()));
-    Ok(interrupt.signal().map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
+    Ok(runner.end()?)
 }
 
 /// Makes one trial and tells it.

@@ -116,6 +116,21 @@ impl Output {
         unreachable!("there are more numbers than folders")
     }
 
+    /// Whether no trial was written yet.
+    pub fn is_empty(&self) -> bool {
+        self.whole == 0
+    }
+
+    /// Takes back what was made, for a run that could not make a single trial: the folder can be used again.
+    pub fn discard(self) {
+        for file in [MANIFEST, TRIALS] {
+            // What cannot be removed stays; the error that led here is the one to tell.
+            let _ = fs::remove_file(self.folder.join(file));
+        }
+        // Only where it is empty.
+        let _ = fs::remove_dir(&self.folder);
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -215,7 +215,7 @@ pub struct Cell {
     #[serde(flatten)]
     pub counts: BTreeMap<String, u64>,
     /// Names of the inputs quarantined in one pass.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub quarantined_files: Vec<String>,
     /// The final state's digest, where all trials agree on it.
     pub digest: Option<String>,

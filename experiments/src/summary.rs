@@ -3,7 +3,7 @@
 //!
 //! A pure function of the trials and the floors, so that a summary can be made again from what a run left.
 
-use crate::record::{Cell, Distribution, FORMAT, Floor, Levels, Phases, Summary, Trial, Verdict};
+use crate::record::{Cell, Distribution, FORMAT, Floor, Levels, Outcome, Phases, Summary, Trial, Verdict};
 use answer::answer;
 use std::collections::BTreeMap;
 
@@ -137,8 +137,12 @@ fn phases(trials: &[&Trial]) -> BTreeMap<String, Distribution> {
     samples.into_iter().filter_map(|(name, samples)| Some((name, Distribution::of(samples)?))).collect()
 }
 
-/// The workload's own figures over one pass, where all trials agree; what they disagree on is left out and named.
+/// The workload's own figures over one pass, where all trials agree; what they disagree on is left out and named. A
+/// pass that a fault ended counts as far as it came, which is nobody's figure.
 fn counts(levels: &Levels, trials: &[&Trial], skipped: &mut Vec<String>) -> BTreeMap<String, u64> {
+    if levels.fault != "none" && trials.iter().any(|trial| trial.outcome != Outcome::Done) {
+        return BTreeMap::new();
+    }
     let names: std::collections::BTreeSet<&String> = trials.iter().flat_map(|trial| trial.counts.keys()).collect();
     let mut counts = BTreeMap::new();
     for name in names {

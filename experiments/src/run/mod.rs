@@ -31,13 +31,13 @@ pub enum RunError {
     #[error("the tree of processes: {0}")]
     Tree(#[from] std::io::Error),
     /// The tree ended by itself; what it said of it is on standard error.
-    #[error("the tree of processes ended by itself ({0})")]
+    #[error("the tree of processes could not go on ({0}); what it said stands above")]
     Ended(String),
     /// The tree refused an order.
     #[error("{0}")]
     Refused(String),
     /// The corpus cannot be read or made.
-    #[error("the corpus: {0}")]
+    #[error(transparent)]
     Corpus(#[from] CorpusError),
     /// The folder cannot be written.
     #[error(transparent)]

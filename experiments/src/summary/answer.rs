@@ -8,6 +8,9 @@ use crate::statistics::wilson;
 use crate::units::{bytes, count, duration, percent, three_digits};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A median of fewer samples than this is not held against another in a sentence.
+const FEWEST: u64 = 20;
+
 /// Inconclusive cells that a sentence names; the table has them all.
 const NAMED_CELLS: usize = 6;
 
@@ -59,7 +62,7 @@ fn verdicts(trials: &[Trial]) -> Vec<String> {
         let counts = tally(verdicts.iter().copied());
         let listed: Vec<String> = counts.iter().map(|(verdict, n)| format!("{n} {}", in_words(*verdict))).collect();
         format!(
-            "Under {policy}, of {} whose fault struck: {}.",
+            "Under {policy}, of {} with a crash or a fault that struck: {}.",
             count(verdicts.len() as u64, "trial", "trials"),
             listed.join(", ")
         )
@@ -154,6 +157,9 @@ fn hand_over(summary: &Summary, trials: &[Trial], is_memory_fault: &dyn Fn(&str)
         let Some(hand_over) = Distribution::of(measured.filter_map(|trial| trial.phases.hand_over_ns).collect()) else {
             continue;
         };
+        if hand_over.n.min(floor.hand_over_ns.n) < FEWEST {
+            continue;
+        }
         sentences.push(format!(
             "Copy on write, {}, {}, cold, notice by {}: the hand-over took {} (p50 of {}), {} times the bare {} of \
              the same run ({}).",

@@ -223,7 +223,8 @@ pub fn list(folder: &Path) -> Result<Vec<Document>, CorpusError> {
     for entry in walkdir::WalkDir::new(folder) {
         let entry = entry.map_err(|error| {
             let path = error.path().unwrap_or(folder).to_owned();
-            CorpusError::Io { path, source: error.into() }
+            let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links"));
+            CorpusError::Io { path, source }
         })?;
         let is_json = entry.path().extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
         if entry.file_type().is_file() && is_json {
