@@ -1,6 +1,7 @@
 //! Thousands of crashes in a row leave the tree as it was: no process, descriptor or memory more.
 //!
-//! 10,000 crashes of each kind by default, compared with the 1,000th; 100,000 by `cargo test --test endurance -- --ignored`.
+//! What is held after 1,000 crashes is compared with what is held after 10,000 (of daemons: 2,000), some 20 s on two
+//! processors. Ten (five) times as many by `cargo test --test endurance -- --ignored`.
 
 mod support;
 
@@ -8,28 +9,31 @@ use crashbed::{Daemon, Intensity, MechanismKind, Outcome, Root};
 use crashbed_policies::CheckpointResume;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 use support::board::Board;
 use support::fault::{self, Fault};
 use support::state::Linked;
-use support::{argument, fails, passes};
+use support::{argument, fails, start};
 
 fn main() -> ExitCode {
     let scenarios: &[support::Scenario] = &[("crashes", crashes), ("daemon-crashes", daemon_crashes), ("leaks", leaks)];
     let tests: &[support::Test] = &[
         ("ten_thousand_crashes_leave_no_trace", || each("crashes", 10_000)),
-        ("ten_thousand_crashes_of_daemons_leave_no_trace", || each("daemon-crashes", 10_000)),
+        ("two_thousand_crashes_of_daemons_leave_no_trace", || each("daemon-crashes", 2_000)),
         ("a_leak_is_seen", a_leak_is_seen),
     ];
     let ignored: &[support::Test] = &[
         ("a_hundred_thousand_crashes_leave_no_trace", || each("crashes", 100_000)),
-        ("a_hundred_thousand_crashes_of_daemons_leave_no_trace", || each("daemon-crashes", 100_000)),
+        ("ten_thousand_crashes_of_daemons_leave_no_trace", || each("daemon-crashes", 10_000)),
     ];
     support::main(scenarios, tests, ignored)
 }
 
 fn each(scenario: &str, crashes: u64) {
     for mechanism in MechanismKind::ALL {
-        passes(scenario, &format!("{mechanism} {crashes}"));
+        let tree = start(scenario, &format!("{mechanism} {crashes}"));
+        let ended = tree.finish(Duration::from_secs(600), Duration::ZERO);
+        assert!(ended.status.success(), "{ended:#?}");
     }
 }
 
