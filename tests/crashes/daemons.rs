@@ -151,9 +151,12 @@ pub(crate) fn out_of_descriptors() -> crashbed::Result<()> {
             Fault::Kill.strike();
             Ok(())
         })
-        .daemon("lasting", MIB, |_: &mut Daemon<u64>| {
-            board[0].store(1, SeqCst);
-            std::thread::sleep(Duration::from_secs(30));
+        .daemon("lasting", MIB, |daemon: &mut Daemon<u64>| {
+            daemon.transaction(CheckpointResume, |_, _| {
+                board[0].store(1, SeqCst);
+                std::thread::sleep(Duration::from_secs(30));
+                Ok(())
+            })?;
             Ok(())
         })
         .run();

@@ -77,7 +77,7 @@ pub(crate) fn delay() -> crashbed::Result<()> {
                 assert_eq!(outcome, Outcome::Done(()));
                 for (recovery, wait) in daemon.report().recoveries.iter().zip([200_000_000, 400_000_000]) {
                     let waited = recovery.started_ns - recovery.decided_ns;
-                    assert!(waited >= wait && waited < wait + 150_000_000, "{waited}");
+                    assert!(waited >= wait, "{waited}");
                 }
                 Fault::NullWrite.strike();
             }

@@ -1,0 +1,183 @@
+//! Thousands of crashes in a row leave the tree as it was: no process, descriptor or memory more.
+//!
+//! What is held after 1,000 crashes is compared with what is held after 10,000 (of daemons: 2,000), some 20 s on two
+//! processors. Ten (five) times as many by `cargo test --test endurance -- --ignored`.
+
+mod support;
+
+use crashbed::{Daemon, Intensity, MechanismKind, Outcome, Root};
+use crashbed_policies::CheckpointResume;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+use support::board::Board;
+use support::fault::{self, Fault};
+use support::state::Linked;
+use support::{argument, fails, start};
+
+fn main() -> ExitCode {
+    let scenarios: &[support::Scenario] = &[("crashes", crashes), ("daemon-crashes", daemon_crashes), ("leaks", leaks)];
+    let tests: &[support::Test] = &[
+        ("ten_thousand_crashes_leave_no_trace", || each("crashes", 10_000)),
+        ("two_thousand_crashes_of_daemons_leave_no_trace", || each("daemon-crashes", 2_000)),
+        ("a_leak_is_seen", a_leak_is_seen),
+    ];
+    let ignored: &[support::Test] = &[
+        ("a_hundred_thousand_crashes_leave_no_trace", || each("crashes", 100_000)),
+        ("ten_thousand_crashes_of_daemons_leave_no_trace", || each("daemon-crashes", 10_000)),
+    ];
+    support::main(scenarios, tests, ignored)
+}
+
+fn each(scenario: &str, crashes: u64) {
+    for mechanism in MechanismKind::ALL {
+        let tree = start(scenario, &format!("{mechanism} {crashes}"));
+        let ended = tree.finish(Duration::from_secs(600), Duration::ZERO);
+        assert!(ended.status.success(), "{ended:#?}");
+    }
+}
+
+fn a_leak_is_seen() {
+    fails("leaks", "copy-on-write 0", "grew");
+}
+
+fn planned() -> (crashbed::Declaration, u64) {
+    let argument = argument();
+    let (mechanism, crashes) = argument.split_once(' ').expect("mechanism and crashes");
+    let declaration = crashbed::Declaration::new("d", crashbed::MIB)
+        .mechanism(mechanism.parse().expect("a mechanism"))
+        .intensity(Intensity::UNLIMITED);
+    (declaration, crashes.parse().expect("a number"))
+}
+
+/// What a process holds: descriptors, bytes mapped, its own resident memory in KiB, and processes of the group.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    descriptors: u64,
+    mapped: u64,
+    resident_kib: u64,
+    processes: u64,
+}
+
+fn held(pid: u32) -> Held {
+    let field = |name: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("the field").to_owned();
+        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+    };
+    // SAFETY: no pointer is passed.
+    let group = unsafe { libc::getpgid(pid.cast_signed()) }.to_string();
+    let in_group = |entry: &std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // After the name, which may hold anything but ends with the last parenthesis: state, parent, group.
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(2)).is_some_and(|g| g == group)
+    };
+    Held {
+        descriptors: std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |fds| fds.count() as u64),
+        mapped: field("VmSize:"),
+        resident_kib: field("RssAnon:"),
+        processes: std::fs::read_dir("/proc").expect("/proc").flatten().filter(in_group).count() as u64,
+    }
+}
+
+/// Compares what a process held early with what it holds now.
+fn compare(who: &str, early: Held, now: Held) {
+    assert!(now.descriptors <= early.descriptors, "{who}'s descriptors grew: {early:?}, {now:?}");
+    assert!(now.processes <= early.processes, "the processes grew: {early:?}, {now:?}");
+    assert!(now.mapped <= early.mapped, "{who}'s address space grew: {early:?}, {now:?}");
+    // A page or two may be touched for the first time late.
+    assert!(now.resident_kib <= early.resident_kib + 64, "{who}'s memory grew: {early:?}, {now:?}");
+}
+
+/// One transaction crashes so many times, each time in another way.
+fn crashes() -> crashbed::Result<()> {
+    fault::prepare();
+    let (declaration, crashes) = planned();
+    let faults: Vec<Fault> =
+        Fault::ALL.into_iter().filter(|f| f.ends_by_itself() && *f != Fault::DoublePanic).collect();
+    let root = std::process::id();
+    let early = Board::new();
+    Root::new()
+        .declare(declaration, |daemon: &mut Daemon<Linked>| {
+            let me = std::process::id();
+            let mut before = (Held::default(), Held::default());
+            let batch = 200;
+            for round in 0..crashes / batch {
+                let outcome = daemon.transaction(CheckpointResume, |tx, state| {
+                    for _ in 0..3 {
+                        let n = tx.operations();
+                        state.operate(n);
+                        tx.done();
+                    }
+                    if tx.crashes() < batch {
+                        let which = usize::try_from(tx.crashes()).unwrap_or(0) % faults.len();
+                        early[0].fetch_add(1, SeqCst);
+                        faults[which].strike();
+                    }
+                    Ok(())
+                })?;
+                assert_eq!(outcome, Outcome::Done(()));
+                assert_eq!(*daemon.state(), Linked::after(daemon.operations()));
+                if round == 4 {
+                    before = (held(root), held(me));
+                }
+            }
+            assert_eq!(early[0].load(SeqCst), crashes);
+            compare("the root", before.0, held(root));
+            compare("the daemon", before.1, held(me));
+            Ok(())
+        })
+        .run()
+}
+
+/// A daemon crashes so many times, with a transaction under way.
+fn daemon_crashes() -> crashbed::Result<()> {
+    let (declaration, crashes) = planned();
+    let root = std::process::id();
+    let board = Board::new();
+    let store = |held: Held| {
+        for (slot, value) in [held.descriptors, held.mapped, held.resident_kib, held.processes].into_iter().enumerate()
+        {
+            board[slot].store(value, SeqCst);
+        }
+    };
+    Root::new()
+        .declare(declaration, |daemon: &mut Daemon<Linked>| {
+            if daemon.restarts() == 1000 {
+                store(held(root));
+            }
+            if daemon.restarts() == crashes {
+                let [descriptors, mapped, resident_kib, processes] =
+                    [0, 1, 2, 3].map(|slot: usize| board[slot].load(SeqCst));
+                compare("the root", Held { descriptors, mapped, resident_kib, processes }, held(root));
+                assert_eq!(*daemon.state(), Linked::after(daemon.operations()));
+                return Ok(());
+            }
+            let me = std::process::id().cast_signed();
+            daemon.transaction(CheckpointResume, |tx, state| {
+                let n = tx.operations();
+                state.operate(n);
+                tx.done();
+                tx.commit()?;
+                // SAFETY: no pointer is passed; the daemon is this process's parent, and takes it along.
+                unsafe { libc::kill(me, libc::SIGKILL) };
+                std::thread::sleep(std::time::Duration::from_secs(10));
+                Ok(())
+            })?;
+            Ok(())
+        })
+        .run()
+}
+
+/// The check can fail: a daemon that opens a descriptor and never closes it.
+fn leaks() -> crashbed::Result<()> {
+    let (declaration, _) = planned();
+    Root::new()
+        .declare(declaration, |_: &mut Daemon<u64>| {
+            let before = held(std::process::id());
+            std::mem::forget(std::fs::File::open("/proc/self/stat").map_err(crashbed::Error::program)?);
+            compare("the daemon", before, held(std::process::id()));
+            Ok(())
+        })
+        .run()
+}
