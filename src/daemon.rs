@@ -5,6 +5,7 @@ use crate::daemon_core::Core;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::heap;
+use crate::here::{self, Source};
 use crate::peer::Peer;
 use crate::policy::{Intensity, RestartPolicy};
 use crate::recoverable::Recoverable;
@@ -221,8 +222,11 @@ impl<'d, S: Recoverable + Default, P: RestartPolicy> Prepared<'d, S, P> {
             drop_result: daemon.core.drop_result.take(),
         };
         let ended = supervise::run(&mut daemon.core, &program, &policy, settings);
+        // Where the engine itself failed, the last commit may be this transaction's or the one before: the result is
+        // then left where it is.
+        let ended = ended?;
         daemon.core.drop_result = program.drop_result;
-        Ok(match ended? {
+        Ok(match ended {
             Ended::Failed(failure) => Outcome::Failed(failure),
             Ended::GaveUp(crash) => Outcome::GaveUp(crash),
             Ended::Done(result) => {
@@ -262,7 +266,12 @@ fn ask<S>(on_crash: &OnCrash<'_, S>, situation: &Situation<'_>) -> Answered {
             operations: situation.operations,
             crashed: situation.crashed,
         };
-        on_crash(&scene)
+        // What the program makes while it looks (a static that initialises itself) must outlive a state that is made
+        // anew or put back.
+        let before = here::set_source(Source::Private);
+        let answer = on_crash(&scene);
+        here::set_source(before);
+        answer
     };
     if let Answer::Repair(repair) = &answer {
         // SAFETY: as above, and the look at it is over.

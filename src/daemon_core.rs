@@ -5,16 +5,16 @@ use crate::mechanism::{self, Mechanism};
 use crate::region::Region;
 use crate::report::Report;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The part of a daemon that does not depend on the state's type.
 pub(crate) struct Core {
-    pub(crate) regions: Rc<[Region]>,
+    pub(crate) regions: Arc<[Region]>,
     pub(crate) index: usize,
     /// Raised by the transaction.
     pub(crate) event: OwnedFd,
     /// Raised by the root when the tree shuts down; never lowered.
-    pub(crate) shutdown: Rc<OwnedFd>,
+    pub(crate) shutdown: Arc<OwnedFd>,
     /// Bytes of address space that a transaction has.
     pub(crate) address_space: u64,
     pub(crate) restarted: u64,

@@ -21,6 +21,9 @@ pub const GIB: usize = 1 << 30;
 /// The largest region, in bytes.
 pub const LARGEST_REGION: usize = 32 * GIB;
 
+/// The most threads that a transaction may declare.
+const MOST_THREADS: usize = 4096;
+
 /// The smallest region: the heads of state and heap, and some room.
 pub(crate) const MINIMUM_REGION: usize = 64 * KIB;
 
@@ -44,7 +47,7 @@ impl Declaration {
     pub fn new(name: impl Into<String>, bytes: usize) -> Self {
         Self {
             name: name.into(),
-            bytes: bytes.next_multiple_of(PAGE),
+            bytes: whole_pages(bytes),
             mechanism: MechanismKind::CopyOnWrite,
             scratch: 64 * MIB,
             threads: 0,
@@ -65,7 +68,7 @@ impl Declaration {
     /// The most that a transaction's temporaries may take at a time ([`Tx::scratch`](crate::Tx::scratch)); 64 MiB
     /// unless declared.
     pub fn scratch(mut self, bytes: usize) -> Self {
-        self.scratch = bytes.next_multiple_of(PAGE);
+        self.scratch = whole_pages(bytes);
         self
     }
 
@@ -73,7 +76,7 @@ impl Declaration {
     /// stack of `stack` bytes; none unless declared.
     pub fn threads(mut self, threads: usize, stack: usize) -> Self {
         self.threads = threads;
-        self.stack = stack.next_multiple_of(PAGE);
+        self.stack = whole_pages(stack);
         self
     }
 
@@ -118,6 +121,13 @@ impl Declaration {
         if self.bytes > LARGEST_REGION {
             return Err(self.refused(format!("a region of {} bytes is too large: 32 GiB are the most", self.bytes)));
         }
+        if self.scratch > LARGEST_REGION || self.stack > GIB || self.threads > MOST_THREADS {
+            return Err(self.refused(format!(
+                "scratch of {} bytes and {} threads with stacks of {} bytes are too much: 32 GiB, {MOST_THREADS} and 1 \
+                 GiB are the most",
+                self.scratch, self.threads, self.stack
+            )));
+        }
         if self.heartbeat.is_zero() {
             return Err(self.refused("a heartbeat's deadline must be longer than zero".into()));
         }
@@ -128,6 +138,11 @@ impl Declaration {
         }
         Ok(())
     }
+}
+
+/// Bytes rounded up to whole pages; what cannot be rounded is refused by `check` as too large.
+fn whole_pages(bytes: usize) -> usize {
+    bytes.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX)
 }
 
 /// What a daemon finds after a crash unless it is declared otherwise.

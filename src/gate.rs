@@ -94,8 +94,10 @@ pub(crate) fn read<R>(region: &Region, within: Duration, read: impl FnOnce() -> 
     lock::set(fd, Byte::Intent, Hold::Shared).map_err(failed)?;
     let let_go = LetGo(region);
     loop {
-        if lock::set(fd, Byte::Data, Hold::Shared).map_err(failed)? {
-            if region.ledger().whole.load(Ordering::Acquire) == 1 {
+        let whole = || region.ledger().whole.load(Ordering::Acquire) == 1;
+        // Asked before the lock too: one that only tries must not hold up the commit that it waits for.
+        if whole() && lock::set(fd, Byte::Data, Hold::Shared).map_err(failed)? {
+            if whole() {
                 let result = read();
                 drop(let_go);
                 return Ok(result);

@@ -38,6 +38,8 @@ impl Heap {
     /// root. Captured values are out of reach already, since a transaction's closure is `Fn`; what is left are values
     /// taken out of statics and locks that had been filled before (`STASH.lock().unwrap().take()`). Clone them
     /// instead. A value that breaks the promise points into private memory that its daemon may release or reuse.
+    /// The same holds for scratch: nothing made inside [`Tx::scratch`](crate::Tx::scratch) is moved into the state
+    /// other than as its result (through a lock around a `&mut` of the state, say).
     pub const unsafe fn new() -> Self {
         Self(())
     }

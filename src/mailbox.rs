@@ -93,6 +93,8 @@ pub(crate) enum End {
     Failed = 1,
     /// Its own code gave up (process decides).
     GaveUp = 2,
+    /// A daemon's closure has returned.
+    Done = 3,
 }
 
 /// [`Mailbox::resumed_operation`]: the child has no state yet.
@@ -157,6 +159,7 @@ impl Mailbox {
         match self.end.load(Ordering::Acquire) {
             1 => End::Failed,
             2 => End::GaveUp,
+            3 => End::Done,
             _ => End::None,
         }
     }
@@ -180,6 +183,8 @@ impl Mailbox {
         unsafe { self.failure_message.write(Text::display(what)) };
         // SAFETY: as above.
         unsafe { self.failure_place.write(Text::EMPTY) };
+        // SAFETY: as above.
+        unsafe { self.failure_type.write(Text::EMPTY) };
         self.failure_kind.store(FailureKind::Exhausted as u32, Ordering::Relaxed);
         self.end.store(End::Failed as u32, Ordering::Release);
     }

@@ -6,19 +6,19 @@ use crate::recoverable::Recoverable;
 use crate::region::Region;
 use std::any::TypeId;
 use std::marker::PhantomData;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Another daemon's region, as [`Daemon::peer`](crate::Daemon::peer) finds it.
 pub struct Peer<S> {
-    pub(crate) regions: Rc<[Region]>,
+    pub(crate) regions: Arc<[Region]>,
     pub(crate) index: usize,
     pub(crate) state: PhantomData<fn() -> S>,
 }
 
 impl<S: Recoverable> Peer<S> {
-    pub(crate) fn find(regions: &Rc<[Region]>, own: usize, name: &str) -> Result<Self> {
+    pub(crate) fn find(regions: &Arc<[Region]>, own: usize, name: &str) -> Result<Self> {
         let none = |why| Error::Peer { name: name.to_owned(), why };
         let index = regions
             .iter()
@@ -33,7 +33,7 @@ impl<S: Recoverable> Peer<S> {
         if regions[index].state_type != TypeId::of::<S>() {
             return Err(none("its state has another type"));
         }
-        Ok(Self { regions: Rc::clone(regions), index, state: PhantomData })
+        Ok(Self { regions: Arc::clone(regions), index, state: PhantomData })
     }
 
     /// Calls `read` with the last commit of the other daemon's state, and keeps that daemon from changing it

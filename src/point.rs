@@ -3,6 +3,7 @@
 //! A point costs one relaxed load while nobody listens. A fault injector listens by [`set_hook`], before the root
 //! forks; the hook runs in the process that passes the point, so that a crash in it is a crash just there.
 
+use crate::here::{self, Source};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A place that a process passes.
@@ -47,6 +48,9 @@ pub(crate) fn pass(point: Point) {
     if hook != 0 {
         // SAFETY: only `set_hook` stores here, and only a `Hook`; forks keep the program's addresses.
         let hook = unsafe { std::mem::transmute::<usize, Hook>(hook) };
+        // What the hook allocates must not change a state that is being committed or restored.
+        let before = here::set_source(Source::Private);
         hook(point);
+        here::set_source(before);
     }
 }

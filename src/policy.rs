@@ -33,8 +33,19 @@ pub trait RestartPolicy: Sync {
     /// The policy's name in kebab-case, as in results and on the command line.
     fn name(&self) -> &str;
 
-    /// What to do about `crash`. `history` holds it already, as its newest entry.
+    /// What to do about `crash`. `history` holds it already, as its newest entry. A panic is taken for
+    /// [`Action::GiveUp`].
     fn decide(&self, crash: &Crash, history: &History) -> Decision;
+}
+
+/// Asks `policy`; one that panics has given up.
+pub(crate) fn decide(policy: &dyn RestartPolicy, crash: &Crash, history: &History) -> Decision {
+    let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| policy.decide(crash, history)));
+    asked.unwrap_or_else(|payload| {
+        // Dropping the payload may panic in turn.
+        std::mem::forget(payload);
+        Decision::now(Action::GiveUp)
+    })
 }
 
 impl<P: RestartPolicy + ?Sized> RestartPolicy for &P {

@@ -14,8 +14,10 @@ use std::hash::BuildHasher;
 const C_HEAP: usize = 64 << 20;
 /// The main thread's stack.
 const STACK: u64 = 8 << 20;
-/// What the main stack keeps free above its grown end, for what was on it before the root began.
-const STACK_SLACK: u64 = 512 << 10;
+/// What the main stack keeps free below its grown end: the kernel refuses to grow it to the limit's last page.
+const STACK_SLACK: u64 = 64 << 10;
+/// The least that must be left below the present frame, once arguments and environment have taken their part.
+const STACK_LEAST: u64 = 1 << 20;
 
 /// Prepares the process that becomes the root.
 pub(crate) fn prime() -> Result<()> {
@@ -24,7 +26,7 @@ pub(crate) fn prime() -> Result<()> {
     check_limit(Resource::RLIMIT_STACK, "the stack (ulimit -s)", STACK)?;
     check_limit(Resource::RLIMIT_NOFILE, "open files (ulimit -n)", 64)?;
     // A grown stack is one mapping from here on; the part beyond is the slack that the limit counts.
-    process::grow_stack(usize::try_from(STACK - STACK_SLACK).unwrap_or(0));
+    grow_stack()?;
     process::grow_c_heap(C_HEAP);
     signal::keep_ended_children().map_err(failed("taking SIGCHLD as by default"))?;
     process::limit_core_dumps().map_err(failed("limiting core dumps"))?;
@@ -35,7 +37,8 @@ pub(crate) fn prime() -> Result<()> {
     Ok(())
 }
 
-fn check_limit(resource: Resource, what: &'static str, least: u64) -> Result<()> {
+/// Refuses a soft limit below `least`.
+pub(crate) fn check_limit(resource: Resource, what: &'static str, least: u64) -> Result<()> {
     match process::soft_limit(resource) {
         Some(limit) if limit < least => {
             let message = format!("the limit is {limit}, at least {least} are needed: raise it");
@@ -43,6 +46,24 @@ fn check_limit(resource: Resource, what: &'static str, least: u64) -> Result<()>
         }
         _ => Ok(()),
     }
+}
+
+/// Grows the main stack to its limit, which counts from its far end: arguments and environment lie there.
+fn grow_stack() -> Result<()> {
+    let what = "the stack, in /proc/self/maps";
+    let me = procfs::process::Process::myself().and_then(|me| me.maps());
+    let maps = me.map_err(|error| Error::Proc { what, message: error.to_string() })?;
+    let stack = maps.iter().find(|map| map.pathname == procfs::process::MMapPath::Stack);
+    let top = stack.map(|map| map.address.1).ok_or_else(|| Error::Proc { what, message: "there is none".into() })?;
+    let far = top - (STACK - STACK_SLACK);
+    let here = 0u8;
+    let left = (&raw const here as u64).saturating_sub(far);
+    if left < STACK_LEAST {
+        let message = format!("arguments and environment leave {left} bytes of it, {STACK_LEAST} are needed");
+        return Err(Error::Proc { what: "the stack", message });
+    }
+    process::grow_stack(usize::try_from(left).unwrap_or(0));
+    Ok(())
 }
 
 /// Uses once what the standard library initialises on first use: the printing buffers, the name of the thread, hash

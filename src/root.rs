@@ -15,7 +15,7 @@ use crate::mechanism;
 use crate::mechanism_kind::MechanismKind;
 use crate::notice::{self, Ending};
 use crate::panics;
-use crate::policy::{Action, History};
+use crate::policy::{self, Action, History};
 use crate::prime;
 use crate::recoverable::Recoverable;
 use crate::region::{self, Region};
@@ -23,10 +23,11 @@ use crate::report::Report;
 use crate::sys::process::{self, Forked};
 use crate::sys::signal::StopSignals;
 use crate::sys::{Errno, clock, event};
+use nix::sys::resource::Resource;
 use std::any::TypeId;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -129,11 +130,13 @@ impl<'a> Root<'a> {
             .iter()
             .map(|daemon| (daemon.declaration.name.clone(), region::bytes_declared(&daemon.declaration)))
             .collect();
+        let largest = declared.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+        prime::check_limit(Resource::RLIMIT_FSIZE, "the size of files (ulimit -f), bytes", largest)?;
         declaration::check_fits(&declared, declaration::available()?)
     }
 
     /// The regions and, in the same order, the daemons' lives.
-    fn map(self) -> Result<(Rc<[Region]>, Vec<Main<'a>>)> {
+    fn map(self) -> Result<(Arc<[Region]>, Vec<Main<'a>>)> {
         let several = self.daemons.len() > 1;
         let (mut regions, mut mains) = (Vec::<Region>::new(), Vec::new());
         for daemon in self.daemons {
@@ -171,19 +174,19 @@ enum Life {
 }
 
 struct Tree<'t, 'a> {
-    regions: &'t Rc<[Region]>,
+    regions: &'t Arc<[Region]>,
     mains: Vec<Main<'a>>,
     followed: Vec<Followed>,
     /// Raised by a daemon's crash handler.
     event: OwnedFd,
-    shutdown: Rc<OwnedFd>,
+    shutdown: Arc<OwnedFd>,
     first_error: Option<Error>,
 }
 
 impl<'t, 'a> Tree<'t, 'a> {
-    fn new(regions: &'t Rc<[Region]>, mains: Vec<Main<'a>>) -> Result<Self> {
+    fn new(regions: &'t Arc<[Region]>, mains: Vec<Main<'a>>) -> Result<Self> {
         let eventfd = || event::eventfd().map_err(|errno| Error::system("an event descriptor", errno));
-        let (event, shutdown) = (eventfd()?, Rc::new(eventfd()?));
+        let (event, shutdown) = (eventfd()?, Arc::new(eventfd()?));
         Ok(Self { regions, mains, followed: Vec::new(), event, shutdown, first_error: None })
     }
 
@@ -260,7 +263,8 @@ impl<'t, 'a> Tree<'t, 'a> {
         let mailbox = region.daemon_mailbox();
         end_orphan(mailbox.child.load(Ordering::Relaxed));
         let followed = &mut self.followed[index];
-        if status == event::Status::Exited(0) {
+        // An exit before the daemon said how its life ended is a crash, as it is of a transaction.
+        if status == event::Status::Exited(0) && mailbox.end() != End::None {
             followed.life = Life::Ended;
             if mailbox.end() == End::Failed {
                 let message = mailbox.failure().message().to_owned();
@@ -268,11 +272,12 @@ impl<'t, 'a> Tree<'t, 'a> {
             }
             return Ok(());
         }
-        let operations = region.head().operations.load(Ordering::Relaxed);
+        let committed = mechanism::of(region.declaration.mechanism).committed(region);
+        let operations = committed.operations.load(Ordering::Relaxed);
         let crash = notice::read(mailbox, &Ending::Status(status), noticed_ns, operations);
         followed.history.push(crash);
         let declared = &region.declaration;
-        let decision = declared.policy.decide(&crash, &followed.history);
+        let decision = policy::decide(&*declared.policy, &crash, &followed.history);
         followed.history.decided(decision);
         if decision.action == Action::GiveUp || declared.intensity.exceeded(&followed.history) {
             followed.life = Life::Ended;
@@ -284,7 +289,7 @@ impl<'t, 'a> Tree<'t, 'a> {
         followed.restarts += 1;
         let delay = u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX / 2);
         followed.life = Life::Waiting {
-            until_ns: clock::now_ns() + delay,
+            until_ns: clock::now_ns().saturating_add(delay),
             zero: decision.action == Action::Zero,
             crash: Box::new(crash),
         };
@@ -326,7 +331,7 @@ impl<'t, 'a> Tree<'t, 'a> {
             format!("panicked{place}: {}", panic.message())
         });
         match result {
-            Ok(Ok(()) | Err(Error::Stopping)) => {}
+            Ok(Ok(()) | Err(Error::Stopping)) => mailbox.end.store(End::Done as u32, Ordering::Release),
             Ok(Err(error)) => mailbox.fail(&Failure::new(error)),
             Err(panic) => mailbox.fail(&Failure::new(panic)),
         }
@@ -354,10 +359,10 @@ impl<'t, 'a> Tree<'t, 'a> {
         let mapped = prime::bytes_mapped()?;
         process::limit_address_space(mapped).map_err(failed("limiting the address space"))?;
         Ok(Core {
-            regions: Rc::clone(self.regions),
+            regions: Arc::clone(self.regions),
             index,
             event,
-            shutdown: Rc::clone(&self.shutdown),
+            shutdown: Arc::clone(&self.shutdown),
             address_space: mapped - region.bytes_kept_from_transactions() as u64,
             restarted: restarts,
             crash,
@@ -369,10 +374,12 @@ impl<'t, 'a> Tree<'t, 'a> {
     /// Shuts the tree down: asks every daemon to end, and kills those that have not ended within `grace`.
     fn end_all(&mut self, grace: Duration) {
         event::raise(self.shutdown.as_raw_fd());
+        let until = clock::now_ns() + u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX / 2);
         for (index, daemon) in self.followed.iter_mut().enumerate() {
             if let Life::Running(pidfd) = &daemon.life {
                 // What it says now does not matter any more: it is gone, that is what counts.
-                let _ = notice::wait_until_gone(pidfd, grace);
+                let left = Duration::from_nanos(until.saturating_sub(clock::now_ns()));
+                let _ = notice::wait_until_gone(pidfd, left);
                 end_orphan(self.regions[index].daemon_mailbox().child.load(Ordering::Relaxed));
             }
             daemon.life = Life::Ended;

@@ -15,7 +15,7 @@ use crate::mailbox::{ANSWER_DONE, ANSWER_REFUSED, End, Mailbox, Request};
 use crate::mechanism::Taken;
 use crate::notice::{self, Ending};
 use crate::point::{self, Point};
-use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
+use crate::policy::{self, Action, Decision, History, Intensity, RestartPolicy};
 use crate::region::Region;
 use crate::report::{Recovery, Report};
 use crate::sys::process::{self, Forked};
@@ -160,7 +160,7 @@ fn attempts(
         }
         new.heap_locked = mechanism.heap_locked(region);
         history.push(new);
-        let decision = policy.decide(&new, &history);
+        let decision = policy::decide(policy, &new, &history);
         history.decided(decision);
         let decided_ns = clock::now_ns();
         redo_target = redo_target.max(new.operation);
@@ -202,7 +202,7 @@ fn told_end(region: &Region, ending: &Ending, crash: Option<Crash>) -> Option<En
         Ending::Status(event::Status::Exited(0)) => match mailbox.end() {
             End::Failed => Some(Ended::Failed(mailbox.failure())),
             End::GaveUp => crash.map(|crash| Ended::GaveUp(Box::new(crash))),
-            End::None => None,
+            End::None | End::Done => None,
         },
         _ => None,
     }
@@ -294,7 +294,7 @@ fn serve(core: &Core) -> Result<bool> {
 
 /// Waits out a policy's delay, unless the tree shuts down.
 fn wait(core: &Core, delay: Duration) -> Result<()> {
-    let until = clock::now_ns() + u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX / 2);
+    let until = clock::now_ns().saturating_add(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX));
     loop {
         let left = Duration::from_nanos(until.saturating_sub(clock::now_ns()));
         if left.is_zero() {

@@ -95,7 +95,7 @@ impl Tx<'_> {
         self.beat();
         self.enter_phase(if last_of_all { Phase::Ending } else { Phase::Running });
         committed.map_err(|_| {
-            let what = "the daemon found the staged pages damaged; the commit before stands";
+            let what = "it could not be staged, or the daemon found what was staged damaged; the commit before stands";
             Failure::engine(FailureKind::CommitRefused, &what)
         })
     }
@@ -104,11 +104,15 @@ impl Tx<'_> {
     /// lives in the region.
     ///
     /// Temporaries made in the region cost pages in the next commit; in scratch they cost nothing. `work` cannot change
-    /// the state (it is `Fn`), so that nothing of the state can come to live in scratch.
+    /// the state by itself (it is `Fn`); handing it a `&mut` of the state through a lock would break the promise of
+    /// [`Heap::new`](crate::Heap::new).
     pub fn scratch<R: Recoverable + Clone>(&self, work: impl Fn() -> R + Sync) -> R {
         let outer = here::source();
-        if self.scratch_depth.get() == 0 {
-            // SAFETY: scratch is this incarnation's own memory, and no scope is open that could have borrowed from it.
+        // SAFETY: scratch stays mapped, and holds zeros until it is formatted.
+        let used = unsafe { Arena::at(here::scratch().start) }.is_some_and(|arena| arena.live_bytes() > 0);
+        // What is still in use was kept by something that outlives the scope, such as a static made in it: it stays.
+        if self.scratch_depth.get() == 0 && !used {
+            // SAFETY: scratch is this incarnation's own memory, and no block of it is in use.
             unsafe { Arena::format(here::scratch()) };
         }
         self.scratch_depth.set(self.scratch_depth.get() + 1);
@@ -366,6 +370,9 @@ fn decided(
         Answered::Keep if situation.crashed.is_some() => {
             let kept = link::ask(tx.mailbox(), Request::Keep, true);
             kept.map_err(|_| Failure::engine(FailureKind::Error, &"the crashed state could not be put back"))?;
+            // The crash may have struck in the last commit of all, whose marks are not true of this state.
+            tx.head().done.store(0, Ordering::Relaxed);
+            tx.head().result.store(0, Ordering::Relaxed);
             tx.commit()?;
         }
         // No room for a further skip, or nothing kept to go on with: what was asked for cannot be done.

@@ -36,7 +36,7 @@ use crate::sys::Errno;
 use crate::sys::memory::{self, Map, PAGE};
 use crate::sys::pagemap::Pagemap;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, compiler_fence};
 
 /// Beyond so many runs of pages, dropping the private copies of the whole state at once is cheaper than run by run.
 const MOST_RUNS: usize = 64;
@@ -169,6 +169,8 @@ impl CopyOnWrite {
     fn apply_log(&self, region: &Region) -> Result<(), Errno> {
         let (state, log) = (region.parts.state, region.parts.backing);
         let ledger = region.ledger();
+        // The decision (`logged`) comes first, for the compiler too; a process that dies loses no store that it made.
+        compiler_fence(Ordering::SeqCst);
         gate::close(region)?;
         let most = state.len / PAGE;
         let table = log_table(state.len);
