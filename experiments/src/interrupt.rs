@@ -1,9 +1,9 @@
-//! SIGINT and SIGTERM: noted, so that a run ends in order and keeps what it measured.
+//! Signals: SIGINT and SIGTERM are noted, so that a run ends in order and keeps what it measured.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Notes the first of the two signals that comes.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ impl Interrupt {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register_usize(signal, Arc::clone(&this.0), signal.cast_unsigned() as usize)?;
         }
+        // A limit on the size of files (`ulimit -f`) is then an error of the write that meets it, and not a kill.
+        signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Ok(this)
     }
 

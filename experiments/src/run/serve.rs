@@ -182,7 +182,8 @@ fn pass<W: Work>(
         if redone_at == Some(done) {
             state.redone = Some((done, state.work.digest()));
         }
-        if done % commit_every == 0 {
+        // The last commit of all follows by itself.
+        if done % commit_every == 0 && done < W::total(script) {
             tx.commit()?;
         }
     }

@@ -19,7 +19,7 @@ fn said(summary: &Summary, part: &str) -> bool {
 }
 
 fn floor(notice: &str, hand_over_ns: u64, recovery_ns: u64) -> Floor {
-    let always = |ns| Distribution::of(vec![ns; 9]).unwrap();
+    let always = |ns| Distribution::of(vec![ns; 20]).unwrap();
     Floor {
         path: "waitpid + fork".to_owned(),
         notice: notice.to_owned(),
@@ -33,7 +33,7 @@ fn floor(notice: &str, hand_over_ns: u64, recovery_ns: u64) -> Floor {
 
 #[test]
 fn a_latency_is_held_against_the_floor_of_its_own_notice() {
-    let mut trials = run(&["checkpoint-resume"], &["copy-on-write", "full-copy"], &["kv"], &names(&["abort"]), 6);
+    let mut trials = run(&["checkpoint-resume"], &["copy-on-write", "full-copy"], &["kv"], &names(&["abort"]), 20);
     for trial in &mut trials {
         trial.notice = Some("pidfd".to_owned());
         trial.phases.recovery_ns = Some(300);
@@ -46,6 +46,10 @@ fn a_latency_is_held_against_the_floor_of_its_own_notice() {
     assert_eq!(copy_on_write.hand_over_over_floor_p50, Some(1.5));
     assert_eq!((full_copy.floor_p50_ns, full_copy.recovery_over_floor_p50), (None, None));
     assert!(said(&summary, "1.5 times the bare waitpid + fork"), "{:?}", summary.answer);
+
+    let few: Vec<Trial> = trials.iter().filter(|trial| trial.trial % 2 == 0).cloned().collect();
+    let summary = of(&few, vec![floor("kill", 100, 200)]);
+    assert!(!said(&summary, "times the bare"), "a sentence on few samples: {:?}", summary.answer);
 
     trials[0].notice = Some("handler".to_owned());
     let mixed = of(&trials, vec![floor("signal", 10, 20), floor("kill", 100, 200)]);
