@@ -12,6 +12,8 @@ mod daemons;
 mod memory;
 #[path = "crashes/notices.rs"]
 mod notices;
+#[path = "crashes/programs.rs"]
+mod programs;
 #[path = "crashes/restarts.rs"]
 mod restarts;
 #[path = "crashes/shutdown.rs"]
@@ -42,6 +44,10 @@ const SCENARIOS: &[Scenario] = &[
     ("keep", answers::keep),
     ("keep-a-locked-heap", answers::keep_a_locked_heap),
     ("too-many-skips", answers::too_many_skips),
+    ("policy-that-panics", programs::policy_that_panics),
+    ("daemon-that-exits", programs::daemon_that_exits),
+    ("statics", programs::statics),
+    ("read-in-a-transaction", programs::read_in_a_transaction),
     ("results", memory::results),
     ("exhausted", memory::exhausted),
     ("scratch", memory::scratch),
@@ -50,6 +56,10 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 const TESTS: &[Test] = &[
+    ("a_policy_that_panics_has_given_up", || each("policy-that-panics")),
+    ("a_daemon_that_exits_has_crashed", || each("daemon-that-exits")),
+    ("statics_outlive_scratch_and_a_state_made_anew", || each("statics")),
+    ("a_transaction_reads_another_daemon", || each("read-in-a-transaction")),
     ("a_stack_overflow_is_told_as_one", || each("stack-overflow")),
     ("a_stack_overflow_in_a_pooled_thread_is_told_as_one", || each("stack-overflow-in-a-thread")),
     ("two_threads_that_crash_at_once_give_one_notice", || each("two-threads-at-once")),
