@@ -15,7 +15,8 @@ pub(super) const READING: &str = "Each line climbs from 0 to 100 % of a policy's
     below, its height is the share of recoveries that took at most so long, from the faulting instruction to the \
     successor's first completed operation. Further left is faster. The markers stand at 25, 50 and 75 %. Hangs, \
     which only the heartbeat's deadline reveals, have panels of their own, and every panel has its own time axis. The \
-    dotted rule is the floor: the bare system calls of the same path in the same run.";
+    dotted rule is the floor: the bare waitpid and fork of the same path in the same run, which waits for the end of the \
+    dying process. A path that knows earlier, from the dying process itself, can lie to the left of it.";
 
 const PANEL_HEIGHT: f64 = 250.0;
 const COLUMNS: usize = 2;
