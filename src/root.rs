@@ -96,7 +96,8 @@ impl<'a> Root<'a> {
     /// # Errors
     /// Before anything is forked: a declaration that makes no sense, or does not fit, or a process with several
     /// threads. Afterwards: the first daemon's failure, when all have ended; [`Error::Stopped`] after SIGINT or
-    /// SIGTERM. In every case nothing of the tree is left running.
+    /// SIGTERM. In every case nothing of the tree is left running. (Processes that the program forked by itself are its own
+    /// to end; those that have ended are reaped here, also if they were there before.)
     pub fn run(self) -> Result<()> {
         let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
         if threads != 1 {

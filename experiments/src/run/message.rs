@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// The daemon that the fault `foreign-write` aims at.
+pub(super) const NEIGHBOUR: &str = "neighbour";
+
 /// What the tree is told before it forks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {

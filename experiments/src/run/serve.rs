@@ -1,8 +1,7 @@
 //! A daemon of a run: makes trials and measures floors on its own region.
 
-use super::message::{CrashReply, Ended, Reply, Times, TrialReply};
+use super::message::{CrashReply, Ended, NEIGHBOUR, Reply, Times, TrialReply};
 use super::strike::{Shape, Strikes, strikes};
-use super::tree::NEIGHBOUR;
 use super::work::{NoTarget, Tested, Work};
 use crate::faults::{Fault, Injector};
 use crate::suite::Suite;

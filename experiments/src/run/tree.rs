@@ -1,7 +1,7 @@
 //! The tree of a run: a root that was started by exec, one daemon for each workload, mechanism and region size, and a
 //! neighbour whose region others try to write.
 
-use super::message::{DaemonSetup, Order, Reply, Setup};
+use super::message::{DaemonSetup, NEIGHBOUR, Order, Reply, Setup};
 use super::serve::Bench;
 use super::work::Work;
 use crate::faults::Injector;
@@ -12,9 +12,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::time::Duration;
-
-/// The daemon that `foreign-write` aims at.
-pub(super) const NEIGHBOUR: &str = "neighbour";
 
 /// Runs the tree until the program closes the pipes of orders.
 ///
