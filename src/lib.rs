@@ -108,6 +108,7 @@ mod supervise;
 mod sys;
 mod threads;
 mod transaction;
+mod tree;
 
 pub use crash::{Cause, Crash, Notice, Phase, Place};
 pub use crashbed_derive::Recoverable;
