@@ -140,14 +140,15 @@ pub(crate) fn out_of_descriptors() -> crashbed::Result<()> {
     let root = std::process::id().cast_signed();
     let ended = Root::new()
         .declare(declaration(), move |_: &mut Daemon<u64>| {
+            // Only when the root has forked and followed both daemons.
+            while board[0].load(SeqCst) == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             // Below what the root has open: the next pidfd is one too many.
             let limit = libc::rlimit { rlim_cur: 8, rlim_max: 1024 };
             // SAFETY: the new limit is readable, and the old one is not asked for.
             let set = unsafe { libc::prlimit(root, libc::RLIMIT_NOFILE, &raw const limit, std::ptr::null_mut()) };
             assert_eq!(set, 0, "prlimit");
-            while board[0].load(SeqCst) == 0 {
-                std::thread::sleep(Duration::from_millis(1));
-            }
             Fault::Kill.strike();
             Ok(())
         })
