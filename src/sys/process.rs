@@ -59,19 +59,12 @@ pub(crate) fn end_child(pid: i32) {
     while unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } == -1 && Errno::last() == Errno::EINTR {}
 }
 
-/// Reaps children that have ended and that nobody follows: adopted orphans. Answers the number reaped, and whether
-/// children are left. To be called only when every followed child has been reaped.
-pub(crate) fn reap_orphans() -> (usize, bool) {
-    let mut reaped = 0;
-    loop {
-        let mut status = 0;
-        // SAFETY: `status` is writable for the length of the call.
-        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } {
-            0 => return (reaped, true),
-            -1 => return (reaped, false),
-            _ => reaped += 1,
-        }
-    }
+/// Reaps children that have ended and that nobody follows: adopted orphans. To be called only when every followed child
+/// has been reaped.
+pub(crate) fn reap_orphans() {
+    let mut status = 0;
+    // SAFETY: `status` is writable for the length of the call.
+    while unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } > 0 {}
 }
 
 /// Limits core dumps to one byte: unlike 0, that stops a `core_pattern` pipe too (`core(5)`). The hard limit stays,
