@@ -11,6 +11,7 @@ use crate::policy::{Intensity, RestartPolicy};
 use crate::recoverable::Recoverable;
 use crate::report::Report;
 use crate::scene::{Answer, Answered, Scene};
+use crate::spare::Spare;
 use crate::supervise::{self, Ended, Settings};
 use crate::sys::event;
 use crate::transaction::{Program, Situation, Tx};
@@ -57,7 +58,7 @@ impl<S: Recoverable + Default> Daemon<S> {
     /// A transaction with settings of its own.
     pub fn prepare<'d, P: RestartPolicy>(&'d mut self, policy: P) -> Prepared<'d, S, P> {
         let declared = &self.core.region().declaration;
-        let settings = Settings { heartbeat: declared.heartbeat, intensity: declared.intensity };
+        let settings = Settings { heartbeat: declared.heartbeat, intensity: declared.intensity, spare: declared.spare };
         Prepared { daemon: self, policy, settings, on_crash: None }
     }
 
@@ -185,6 +186,12 @@ impl<'d, S: Recoverable + Default, P: RestartPolicy> Prepared<'d, S, P> {
     /// How many crashes in what time are too many; as declared for the daemon unless set.
     pub fn intensity(mut self, intensity: Intensity) -> Self {
         self.settings.intensity = intensity;
+        self
+    }
+
+    /// How successors are made ready; as declared for the daemon unless set.
+    pub fn spare(mut self, spare: Spare) -> Self {
+        self.settings.spare = spare;
         self
     }
 

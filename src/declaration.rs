@@ -8,6 +8,7 @@ use crate::Crash;
 use crate::error::{Error, Result};
 use crate::mechanism_kind::MechanismKind;
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
+use crate::spare::Spare;
 use crate::sys::memory::PAGE;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub struct Declaration {
     pub(crate) hidden: bool,
     pub(crate) heartbeat: Duration,
     pub(crate) intensity: Intensity,
+    pub(crate) spare: Spare,
     pub(crate) policy: Box<dyn RestartPolicy + Send>,
 }
 
@@ -55,6 +57,7 @@ impl Declaration {
             hidden: false,
             heartbeat: Duration::from_secs(5),
             intensity: Intensity::default(),
+            spare: Spare::Cold,
             policy: Box::new(Resume),
         }
     }
@@ -97,6 +100,12 @@ impl Declaration {
     /// 20 in 5 s unless declared.
     pub fn intensity(mut self, intensity: Intensity) -> Self {
         self.intensity = intensity;
+        self
+    }
+
+    /// How successors of transactions are made ready; cold unless declared.
+    pub fn spare(mut self, spare: Spare) -> Self {
+        self.spare = spare;
         self
     }
 

@@ -4,6 +4,7 @@ use crate::crash::Crash;
 use crate::mailbox::Mailbox;
 use crate::policy::Decision;
 use crate::scene::Answered;
+use crate::spare::{SpareCost, Start};
 use std::sync::atomic::Ordering;
 
 /// One recovery: from a crash to the successor's first operation. Times are `CLOCK_MONOTONIC`, in nanoseconds; 0 is
@@ -30,6 +31,10 @@ pub struct Recovery {
     pub redone_ns: u64,
     /// Operations that the state held with which the successor began; `None` where it crashed before it had a state.
     pub resumed_operations: Option<u64>,
+    /// How the successor really started.
+    pub started_by: Start,
+    /// Page faults from the take-over to the first operation done.
+    pub faults: u64,
 }
 
 /// What the newest transaction of a daemon went through.
@@ -45,6 +50,8 @@ pub struct Report {
     pub live_bytes: (u64, u64),
     /// Commits made, the first one of a fresh state included.
     pub commits: u64,
+    /// What its spares cost.
+    pub spares: SpareCost,
 }
 
 impl Report {

@@ -18,6 +18,7 @@ use crate::point::{self, Point};
 use crate::policy::{self, Action, Decision, History, Intensity, RestartPolicy};
 use crate::region::Region;
 use crate::report::{Recovery, Report};
+use crate::spare::{Spare, Start};
 use crate::sys::process::{self, Forked};
 use crate::sys::{Errno, clock, event};
 use crate::transaction::{self, Begin, Program};
@@ -33,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Settings {
     pub(crate) heartbeat: Duration,
     pub(crate) intensity: Intensity,
+    pub(crate) spare: Spare,
 }
 
 /// How a transaction ended.
@@ -60,7 +62,7 @@ pub(crate) fn run(
 /// Makes the state anew by a transaction that does nothing else; a crash in it is not retried.
 pub(crate) fn make_state(core: &mut Core, program: &Program<'_>) -> Result<Ended> {
     let declared = &core.region().declaration;
-    let settings = Settings { heartbeat: declared.heartbeat, intensity: declared.intensity };
+    let settings = Settings { heartbeat: declared.heartbeat, intensity: declared.intensity, spare: Spare::Cold };
     supervise(core, program, &GiveUp, settings, Some(Action::Zero))
 }
 
@@ -186,6 +188,8 @@ fn attempts(
             first_operation_ns: 0,
             redone_ns: 0,
             resumed_operations: None,
+            started_by: Start::Cold,
+            faults: 0,
         });
         if gives_up {
             return Ok(Ended::GaveUp(Box::new(new)));
