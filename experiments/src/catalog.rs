@@ -3,11 +3,13 @@
 use crate::names;
 use crate::size::Size;
 use crate::suite::{Suite, Workloads};
-use crate::when::Trigger;
 use crate::workloads::ycsb::Mix;
+use check::check;
 use std::ops::Range;
 use std::path::Path;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
+
+mod check;
 
 /// The suites in the program, each with its text.
 const EMBEDDED: [(&str, &str); 3] = [
@@ -91,9 +93,9 @@ pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
         let span = error.span().unwrap_or(0..0);
         invalid(file, text, span, key(error.clone()), explain(error.message()))
     })?;
-    check(&suite).map_err(|(path, problem)| {
-        let span = span_of(text, path).unwrap_or(0..0);
-        invalid(file, text, span, path.join("."), problem)
+    check(&suite).map_err(|wrong| {
+        let span = span_of(text, wrong.key, wrong.block).unwrap_or(0..0);
+        invalid(file, text, span, wrong.key.join("."), wrong.problem)
     })?;
     Ok(suite)
 }
@@ -115,33 +117,6 @@ pub fn minimum_region(settings: &Workloads, workload: &str) -> Size {
         (u64::from(documents.documents) + u64::from(documents.hostile), 4 << 10)
     };
     Size::at_least(items.saturating_mul(each).saturating_add(BASE))
-}
-
-/// What no single value shows: the parts must fit together. The error has the key's path.
-fn check(suite: &Suite) -> Result<(), (&'static [&'static str], String)> {
-    for workload in &suite.factors.workload {
-        let needed = minimum_region(&suite.workload, workload);
-        if let Some(region) = suite.factors.region.iter().find(|region| **region < needed) {
-            let problem = format!("a region of {region} is smaller than the workload `{workload}` needs: {needed}");
-            return Err((&["factors", "region"], problem));
-        }
-    }
-    if let Some(region) = suite.factors.region.iter().find(|region| region.bytes() > crashbed::LARGEST_REGION as u64) {
-        let problem = format!("a region of {region} is larger than the engine takes: 32 GiB are the most");
-        return Err((&["factors", "region"], problem));
-    }
-    match suite.trigger {
-        Trigger::AtOperation(Some(at)) if at >= suite.workload.kv.operations && has(suite, "kv") => {
-            let operations = suite.workload.kv.operations;
-            let problem = format!("operation {at} is never reached: `kv` has {operations}, counted from 0");
-            Err((&["trigger", "at"], problem))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn has(suite: &Suite, workload: &str) -> bool {
-    suite.factors.workload.iter().any(|level| level == workload)
 }
 
 fn invalid(file: &str, text: &str, span: Range<usize>, key: String, problem: String) -> SuiteError {
@@ -178,15 +153,18 @@ fn explain(message: &str) -> String {
     format!("unknown {what} `{unknown}`; the nearest is `{nearest}` (there are: {})", valid.join(", "))
 }
 
-/// Where the value of a key stands in a document that parses.
-fn span_of(text: &str, path: &[&str]) -> Option<Range<usize>> {
+/// Where the value of a key stands in a document that parses. Of a list of tables, table number `block` counts.
+fn span_of(text: &str, path: &[&str], block: usize) -> Option<Range<usize>> {
     let document = DeTable::parse(text).ok()?;
-    let (last, tables) = path.split_last()?;
-    let mut table = document.get_ref();
-    for name in tables {
-        table = table.get(*name)?.get_ref().as_table()?;
+    let (first, inner) = path.split_first()?;
+    let mut value = document.get_ref().get(*first)?;
+    if let DeValue::Array(tables) = value.get_ref() {
+        value = tables.get(block)?;
     }
-    Some(table.get(*last)?.span())
+    for name in inner {
+        value = value.get_ref().as_table()?.get(*name)?;
+    }
+    Some(value.span())
 }
 
 #[cfg(test)]

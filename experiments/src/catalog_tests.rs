@@ -1,5 +1,6 @@
 //! Each thing that can be wrong with a suite is found, with its line.
 use super::*;
+use crate::when::Trigger;
 use proptest::prelude::*;
 
 /// A suite that is right; each test breaks one line of it.
@@ -43,8 +44,14 @@ fn assert_broken(was: &str, by: &str, line: usize, key: &str, words: &str) {
 #[test]
 fn the_right_suite_is_right() {
     let suite = parse("mine.toml", RIGHT).unwrap();
-    assert_eq!(suite.factors.policy, ["zero-state", "checkpoint-resume"]);
-    assert_eq!(suite.factors.mechanism, ["copy-on-write"]);
+    assert_eq!(suite.factors.len(), 1);
+    let block = &suite.factors[0];
+    assert_eq!(block.policy, ["zero-state", "checkpoint-resume"]);
+    assert_eq!(block.mechanism, ["copy-on-write"]);
+    assert_eq!(
+        (&block.spare[..], &block.load[..], block.batch),
+        (&["cold".to_owned()][..], &["none".to_owned()][..], 1)
+    );
     assert_eq!(suite.trigger, Trigger::Probability(0.5));
 }
 
@@ -128,6 +135,95 @@ fn a_trigger_takes_the_keys_of_its_kind() {
     }
 }
 
+/// A suite of two blocks that is right.
+const BLOCKS: &str = r#"name = "mine"
+question = "Does it?"
+[[factors]]
+policy = "checkpoint-resume"
+mechanism = ["copy-on-write", "full-copy"]
+workload = "kv"
+fault = ["null-read", "kill"]
+region = "8 MiB"
+spare = ["cold", "hot"]
+trials = 3
+[[factors]]
+policy = "checkpoint-resume"
+mechanism = "copy-on-write"
+workload = "kv"
+fault = "null-read"
+region = ["8 MiB", "16 MiB"]
+spare = "warm"
+load = ["none", "busy"]
+trials = 500
+batch = 50
+touch = true
+[workload.kv]
+records = 100
+operations = 500
+[batch]
+pause_us = 200
+"#;
+
+/// That [`BLOCKS`] with one of its lines changed is refused in `line`, about `key`, in `words`.
+#[track_caller]
+fn assert_blocks_broken(was: &str, by: &str, line: usize, key: &str, words: &str) {
+    assert!(BLOCKS.contains(was));
+    match parse("mine.toml", &BLOCKS.replace(was, by)) {
+        Err(SuiteError::Invalid { line: at, key: about, problem, .. }) => {
+            assert!(problem.contains(words), "{problem}");
+            assert_eq!((at, about.as_str()), (line, key), "{problem}");
+        }
+        other => panic!("{by}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_suite_of_blocks_is_their_union() {
+    let suite = parse("mine.toml", BLOCKS).unwrap();
+    assert_eq!((suite.cells(), suite.trials()), (8 + 4, 8 * 3 + 4 * 500));
+    assert_eq!(suite.batch.pause_us, 200);
+    let block = &suite.factors[1];
+    assert_eq!((&block.spare[..], block.batch, block.touch), (&["warm".to_owned()][..], 50, true));
+    for block in &suite.factors {
+        for cell in block.levels() {
+            assert_eq!(suite.block_of(&cell), Some(block), "{cell:?}");
+        }
+    }
+    let mut elsewhere = block.levels().swap_remove(0);
+    elsewhere.spare = "auto".to_owned();
+    assert_eq!(suite.block_of(&elsewhere), None);
+}
+
+#[test]
+fn what_is_wrong_in_a_block_gets_its_own_line() {
+    assert_blocks_broken("\"warm\"", "\"wram\"", 17, "factors.spare", "the nearest is `warm`");
+    assert_blocks_broken("\"busy\"", "\"bussy\"", 18, "factors.load", "the nearest is `busy`");
+    assert_blocks_broken("batch = 50", "batches = 50", 20, "factors", "the nearest is `batch`");
+    assert_blocks_broken("trials = 500", "trials = 0", 19, "factors.trials", "at least 1");
+    assert_blocks_broken("\"16 MiB\"", "\"64 KiB\"", 16, "factors.region", "smaller than the workload `kv` needs");
+    assert_blocks_broken("region = \"8 MiB\"", "region = \"64 GiB\"", 8, "factors.region", "32 GiB are the most");
+    assert_blocks_broken("pause_us = 200", "pause_us = 2000000", 26, "batch.pause_us", "the longest pause is 1000000");
+    assert_blocks_broken("pause_us", "pause_ms", 26, "batch", "the nearest is `pause_us`");
+}
+
+#[test]
+fn a_cell_in_two_blocks_is_refused() {
+    assert_blocks_broken("spare = \"warm\"", "spare = \"hot\"", 11, "factors", "block 2 has a cell that is in block 1");
+}
+
+#[test]
+fn a_batch_that_cannot_be_made_is_refused() {
+    assert_blocks_broken("batch = 50", "batch = 51", 20, "factors.batch", "50 are the most");
+    assert_blocks_broken("batch = 50", "batch = 0", 20, "factors.batch", "at least 1");
+    assert_blocks_broken("operations = 500", "operations = 49", 20, "factors.batch", "`kv`, which has 49");
+    assert_blocks_broken("fault = \"null-read\"", "fault = \"poison\"", 15, "factors.fault", "with `poison`");
+    assert_blocks_broken("batch = 50", "batch = 1", 21, "factors.touch", "only trials in a batch");
+    let documents = "workload = \"documents\"\nfault = \"null-read\"";
+    assert_blocks_broken("workload = \"kv\"\nfault = \"null-read\"", documents, 14, "factors.workload", "`documents`");
+    let trigger = "[trigger]\nkind = \"probability\"\np = 0.5\n[batch]";
+    assert_blocks_broken("[batch]", trigger, 26, "trigger.kind", "operations that are drawn");
+}
+
 #[test]
 fn names_that_cannot_name_a_folder_are_refused() {
     for name in ["", "../up", "Mine", "-x", "a b"] {
@@ -173,11 +269,22 @@ proptest! {
     ) {
         let mut suite = parse("mine.toml", RIGHT).unwrap();
         suite.seed = seed;
-        suite.factors.trials = trials;
-        suite.factors.region = vec![Size::at_least(pages * Size::PAGE)];
+        suite.factors[0].trials = trials;
+        suite.factors[0].region = vec![Size::at_least(pages * Size::PAGE)];
         suite.trigger = trigger;
         suite.workload.documents.corpus = corpus.map(Into::into);
         let text = toml::to_string(&suite).unwrap();
+        prop_assert_eq!(parse("written", &text).map_err(|e| e.to_string()), Ok(suite));
+    }
+
+    #[test]
+    fn blocks_that_are_written_read_back_the_same(pause_us in 0_u64..1_000_000, batch in 1_u64..51, blocks in 1_usize..3) {
+        let mut suite = parse("mine.toml", BLOCKS).unwrap();
+        suite.batch.pause_us = pause_us;
+        suite.factors.truncate(blocks);
+        suite.factors[0].batch = batch;
+        let text = toml::to_string(&suite).unwrap();
+        prop_assert_eq!(text.contains("[[factors]]"), blocks > 1);
         prop_assert_eq!(parse("written", &text).map_err(|e| e.to_string()), Ok(suite));
     }
 

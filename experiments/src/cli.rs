@@ -1,7 +1,7 @@
 //! The command line: its words, and what each asks for.
 
 use crate::levels::LARGEST_SEED;
-use crate::names::{FAULTS, MECHANISMS, POLICIES, Table, WORKLOADS};
+use crate::names::{FAULTS, LOADS, MECHANISMS, POLICIES, SPARES, Table, WORKLOADS};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Parser, Subcommand, value_parser};
@@ -30,7 +30,7 @@ pub enum Command {
     Run(RunArgs),
     /// Make one trial and tell it step by step
     Trial(TrialArgs),
-    /// List suites, policies, mechanisms, workloads and faults
+    /// List suites, policies, mechanisms, workloads, faults, spares and loads
     List,
     /// Show what this machine and its container allow, and what falls away without it
     Doctor,
@@ -62,6 +62,12 @@ pub struct RunArgs {
     /// Keep only these of the suite's faults
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = of(FAULTS), hide_possible_values = true)]
     pub fault: Option<Vec<String>>,
+    /// Keep only these of the suite's spares
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = of(SPARES))]
+    pub spare: Option<Vec<String>>,
+    /// Keep only these of the suite's loads
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = of(LOADS))]
+    pub load: Option<Vec<String>>,
     /// Read this folder of JSON documents (workload `documents`)
     #[arg(long, value_name = "DIR")]
     pub corpus: Option<PathBuf>,
@@ -94,6 +100,12 @@ pub struct TrialArgs {
     /// The fault (see `crashbed list`)
     #[arg(long, value_name = "NAME", default_value = "null-read", value_parser = of(FAULTS), hide_possible_values = true)]
     pub fault: String,
+    /// How the successor is made ready
+    #[arg(long, value_name = "NAME", default_value = "cold", value_parser = of(SPARES))]
+    pub spare: String,
+    /// What else runs on the machine
+    #[arg(long, value_name = "NAME", default_value = "none", value_parser = of(LOADS))]
+    pub load: String,
     /// Read this folder of JSON documents (workload `documents`)
     #[arg(long, value_name = "DIR")]
     pub corpus: Option<PathBuf>,
@@ -101,7 +113,7 @@ pub struct TrialArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = value_parser!(u64).range(..=LARGEST_SEED))]
     pub seed: Option<u64>,
     /// Make a trial of this run again
-    #[arg(long, value_name = "DIR", requires = "line", conflicts_with_all = ["policy", "mechanism", "workload", "fault", "corpus", "seed"])]
+    #[arg(long, value_name = "DIR", requires = "line", conflicts_with_all = ["policy", "mechanism", "workload", "fault", "spare", "load", "corpus", "seed"])]
     pub from: Option<PathBuf>,
     /// Which one: its line in trials.jsonl, from 1
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "from", value_parser = value_parser!(u64).range(1..))]

@@ -2,7 +2,6 @@
 
 use crate::faults::{Fault, Kind};
 use crate::output::OutputError;
-use crate::plan::Plan;
 use crate::plots::{self, PlotError};
 use crate::record::Summary;
 use crate::report::{self, ReportError};
@@ -59,7 +58,7 @@ fn summarized(folder: &Path) -> Result<(Results, Summary), ConcludeError> {
     let manifest = &results.manifest;
     // The settings were written by this program; where they are not its own any more, the trials speak for themselves.
     let planned_trials = match catalog::parse("the manifest's settings", &manifest.settings) {
-        Ok(suite) => Plan::new(&suite, manifest.seed).trials.len() as u64,
+        Ok(suite) => suite.trials(),
         Err(_) => results.trials.len() as u64,
     };
     let run = Run {

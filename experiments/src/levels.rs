@@ -7,6 +7,9 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Vis
 use std::fmt;
 use std::marker::PhantomData;
 
+/// The longest pause between two faults of a batch, in microseconds.
+const LONGEST_PAUSE_US: u64 = 1_000_000;
+
 /// The largest seed: the largest whole number that every reader of JSON keeps exact (RFC 8259, section 6).
 pub const LARGEST_SEED: u64 = (1 << 53) - 1;
 
@@ -28,6 +31,16 @@ pub fn workloads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
 /// Reads faults.
 pub fn faults<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     OneOrMany(Known(&names::FAULTS)).deserialize(deserializer)
+}
+
+/// Reads ways to make a successor ready.
+pub fn spares<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    OneOrMany(Known(&names::SPARES)).deserialize(deserializer)
+}
+
+/// Reads loads.
+pub fn loads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    OneOrMany(Known(&names::LOADS)).deserialize(deserializer)
 }
 
 /// Reads sizes, or whatever else reads itself from a text.
@@ -52,6 +65,15 @@ where
     Ok(number)
 }
 
+/// Reads a pause in microseconds.
+pub fn pause<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let pause = u64::deserialize(deserializer)?;
+    if pause > LONGEST_PAUSE_US {
+        return Err(de::Error::custom(format!("{pause} µs are too long; the longest pause is {LONGEST_PAUSE_US} µs")));
+    }
+    Ok(pause)
+}
+
 /// Reads a seed.
 pub fn seed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let seed = u64::deserialize(deserializer)?;
@@ -70,6 +92,53 @@ pub fn kebab_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
         return Err(de::Error::custom(message));
     }
     Ok(name)
+}
+
+/// Blocks of factors: one table, or a list of them.
+pub mod blocks {
+    use crate::suite::Factors;
+    use serde::de::value::MapAccessDeserializer;
+    use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+    use serde::{Serialize, Serializer};
+    use std::fmt;
+
+    /// Reads `[factors]` or `[[factors]]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Factors>, D::Error> {
+        deserializer.deserialize_any(Blocks)
+    }
+
+    /// Writes one block as a table, several as a list of tables.
+    pub fn serialize<S: Serializer>(blocks: &[Factors], serializer: S) -> Result<S::Ok, S::Error> {
+        match blocks {
+            [block] => block.serialize(serializer),
+            blocks => blocks.serialize(serializer),
+        }
+    }
+
+    struct Blocks;
+
+    impl<'de> Visitor<'de> for Blocks {
+        type Value = Vec<Factors>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a section `[factors]`, or several `[[factors]]`")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            Ok(vec![Factors::deserialize(MapAccessDeserializer::new(map))?])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut blocks = Vec::new();
+            while let Some(block) = list.next_element()? {
+                blocks.push(block);
+            }
+            if blocks.is_empty() {
+                return Err(de::Error::custom("the list is empty; at least one block is needed"));
+            }
+            Ok(blocks)
+        }
+    }
 }
 
 /// Reads one name that is in a table.

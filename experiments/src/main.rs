@@ -104,16 +104,19 @@ fn run(arguments: RunArgs) -> Result<ExitCode, Failed> {
 fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn() -> bool) -> Result<(), Failed> {
     let mut runner = Runner::new(suite, plan, stopped)?;
     output.write_manifest(&manifest::manifest(suite, plan.seed)).map_err(PrepareError::from)?;
-    let mut progress = Progress::new(plan.trials.len() as u64);
+    let trials = suite.trials();
+    let mut progress = Progress::new(trials);
     let (mut done, mut crashes) = (0, 0);
-    for planned in &plan.trials {
-        let Some(trial) = runner.trial(planned)? else { break };
-        output.append(&trial).map_err(PrepareError::from)?;
-        done += 1;
-        crashes += trial.crashes;
-        progress.done(&format!("{crashes} crashes"));
-        for floor in runner.due(done, plan.trials.len() as u64) {
-            runner.floor(floor, 1)?;
+    for batch in &plan.batches {
+        let Some(made) = runner.batch(batch)? else { break };
+        for trial in made {
+            output.append(&trial).map_err(PrepareError::from)?;
+            done += 1;
+            crashes += trial.crashes;
+            progress.done(&format!("{crashes} crashes"));
+        }
+        for (floor, laps) in runner.due(done, trials) {
+            runner.floor(floor, laps)?;
         }
         if stopped() {
             break;
@@ -127,15 +130,15 @@ fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn
 /// Makes one trial and tells it.
 fn trial(arguments: TrialArgs) -> Result<ExitCode, Failed> {
     let interrupt = Interrupt::listen().map_err(Failed::Signals)?;
-    let (suite, planned) = arguments.prepare()?;
+    let (suite, plan) = arguments.prepare()?;
     let stopped = || interrupt.signal().is_some();
-    let plan = Plan { seed: planned.seed, cells: vec![planned.levels.clone()], trials: vec![planned.clone()] };
     let mut runner = Runner::new(&suite, &plan, &stopped)?;
-    let trial = runner.trial(&planned)?;
-    runner.end()?;
-    if let Some(trial) = trial {
-        print(&story::of_trial(&trial));
+    for batch in &plan.batches {
+        for trial in runner.batch(batch)?.into_iter().flatten() {
+            print(&story::of_trial(&trial));
+        }
     }
+    runner.end()?;
     Ok(interrupt.signal().map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
 }
 

@@ -113,15 +113,42 @@ pub const WORKLOADS: Table = Table {
     ],
 };
 
+/// Ways to make a successor ready; those of [`Spare`](crashbed::Spare).
+pub const SPARES: Table = Table {
+    what: "spare",
+    plural: "spares",
+    names: &[
+        Name { name: "cold", about: "the successor is forked after the crash", kind: "" },
+        Name { name: "warm", about: "the successor is forked ahead, and sleeps until the crash", kind: "" },
+        Name {
+            name: "hot",
+            about: "the successor is forked ahead, and spins for a bounded time, then sleeps",
+            kind: "",
+        },
+        Name { name: "auto", about: "the engine picks one of these by what it measures", kind: "" },
+    ],
+};
+
+/// What else runs on the machine.
+pub const LOADS: Table = Table {
+    what: "load",
+    plural: "loads",
+    names: &[
+        Name { name: "none", about: "nothing that the run starts", kind: "" },
+        Name { name: "busy", about: "as many processes as there are processors compute without a pause", kind: "" },
+    ],
+};
+
 /// Faults.
 pub const FAULTS: Table = Table { what: "fault", plural: "faults", names: &faults() };
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crashbed::Spare;
     use proptest::prelude::*;
 
-    const TABLES: [Table; 4] = [POLICIES, MECHANISMS, WORKLOADS, FAULTS];
+    const TABLES: [Table; 6] = [POLICIES, MECHANISMS, WORKLOADS, FAULTS, SPARES, LOADS];
 
     #[test]
     fn names_are_kebab_case_and_unique() {
@@ -131,6 +158,13 @@ mod tests {
                 assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{name}");
                 assert!(seen.insert(name), "{name} is twice in {}", table.plural);
             }
+        }
+    }
+
+    #[test]
+    fn spares_are_the_engines() {
+        for name in SPARES.iter() {
+            assert_eq!(name.parse::<Spare>().map(|spare| spare.name()), Ok(name));
         }
     }
 

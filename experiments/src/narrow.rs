@@ -1,7 +1,7 @@
 //! Narrowing a suite by the command line: fewer levels, other numbers, a corpus of one's own.
 
 use crate::names;
-use crate::suite::Suite;
+use crate::suite::{Factors, Suite};
 use std::path::{Path, PathBuf};
 
 /// The most trials of one run: at some 1 KiB a line, they make 1 GiB of results.
@@ -18,6 +18,10 @@ pub struct Narrowing {
     pub workload: Option<Vec<String>>,
     /// The faults to keep.
     pub fault: Option<Vec<String>>,
+    /// The spares to keep.
+    pub spare: Option<Vec<String>>,
+    /// The loads to keep.
+    pub load: Option<Vec<String>>,
     /// The corpus of `documents`.
     pub corpus: Option<PathBuf>,
     /// The run's seed.
@@ -46,13 +50,24 @@ pub enum NarrowError {
         /// The suite's levels.
         levels: String,
     },
+    /// Levels that the suite has, but in no cell together.
+    #[error(
+        "the suite `{suite}` has each of these levels, but no cell that has them all: its cells are those of {blocks} \
+         grids, one a `[[factors]]`"
+    )]
+    NothingLeft {
+        /// The suite's name.
+        suite: String,
+        /// Its blocks.
+        blocks: usize,
+    },
     /// More trials than a run's files and the plan in memory should hold.
     #[error(
-        "{trials} trials of each of {cells} cells are too many; the most in one run is {MOST_TRIALS}, that is, \
-         {most} of each"
+        "{trials} trials in {cells} cells are too many; the most in one run is {MOST_TRIALS}, that is, {most} of each \
+         cell"
     , most = MOST_TRIALS / cells)]
     TooMany {
-        /// Trials of each cell.
+        /// Trials in all.
         trials: u64,
         /// Cells.
         cells: u64,
@@ -80,54 +95,79 @@ pub enum NarrowError {
 }
 
 impl Narrowing {
-    /// Narrows `suite`. Levels stay in the suite's order. A corpus, be it the suite's or the command line's, is made
+    /// Narrows `suite`. Levels stay in the suite's order, and blocks that have none left go. A corpus, be it the suite's or the command line's, is made
     /// absolute and must be there, so that the run's folder alone says what was read.
     ///
     /// # Errors
     /// [`NarrowError`]; `suite` may then be half narrowed.
     pub fn apply(self, suite: &mut Suite) -> Result<(), NarrowError> {
-        let Suite { name, factors, workload, seed, .. } = suite;
-        keep(name, "policy", &mut factors.policy, self.policy)?;
-        keep(name, "mechanism", &mut factors.mechanism, self.mechanism)?;
-        keep(name, "workload", &mut factors.workload, self.workload)?;
-        keep(name, "fault", &mut factors.fault, self.fault)?;
-        factors.trials = self.trials.unwrap_or(factors.trials);
-        *seed = self.seed.or(*seed);
-        let cells = factors.cells();
-        if factors.trials.saturating_mul(cells) > MOST_TRIALS {
-            return Err(NarrowError::TooMany { trials: factors.trials, cells });
+        let Self { policy, mechanism, workload, fault, spare, load, corpus, seed, trials } = self;
+        keep(suite, "policy", |block| &mut block.policy, policy)?;
+        keep(suite, "mechanism", |block| &mut block.mechanism, mechanism)?;
+        keep(suite, "workload", |block| &mut block.workload, workload)?;
+        keep(suite, "fault", |block| &mut block.fault, fault)?;
+        keep(suite, "spare", |block| &mut block.spare, spare)?;
+        keep(suite, "load", |block| &mut block.load, load)?;
+        let blocks = suite.factors.len();
+        suite.factors.retain(|block| block.cells() > 0);
+        if suite.factors.is_empty() {
+            return Err(NarrowError::NothingLeft { suite: suite.name.clone(), blocks });
         }
-        let reads_documents = factors.workload.iter().any(|level| level == "documents");
-        if self.corpus.is_some() && !reads_documents {
-            return Err(NarrowError::NoDocuments { workloads: factors.workload.join(", ") });
+        for block in &mut suite.factors {
+            block.trials = trials.unwrap_or(block.trials);
         }
-        if let Some(folder) = self.corpus.as_ref().or(workload.documents.corpus.as_ref()).filter(|_| reads_documents) {
-            workload.documents.corpus = Some(readable(folder)?);
+        suite.seed = seed.or(suite.seed);
+        let (trials, cells) = (suite.trials(), suite.cells());
+        if trials > MOST_TRIALS {
+            return Err(NarrowError::TooMany { trials, cells });
+        }
+        let reads_documents = suite.has_workload("documents");
+        if corpus.is_some() && !reads_documents {
+            let workloads = levels_of(suite, |block| &mut block.workload);
+            return Err(NarrowError::NoDocuments { workloads: workloads.join(", ") });
+        }
+        let documents = &mut suite.workload.documents;
+        if let Some(folder) = corpus.as_ref().or(documents.corpus.as_ref()).filter(|_| reads_documents) {
+            documents.corpus = Some(readable(folder)?);
         }
         Ok(())
     }
 }
 
-/// Keeps those levels of one factor that are asked for.
+/// Keeps those levels of one factor that are asked for; a block may have none of them.
 fn keep(
-    suite: &str,
+    suite: &mut Suite,
     factor: &'static str,
-    levels: &mut Vec<String>,
+    of: fn(&mut Factors) -> &mut Vec<String>,
     asked: Option<Vec<String>>,
 ) -> Result<(), NarrowError> {
     let Some(asked) = asked else { return Ok(()) };
+    let levels = levels_of(suite, of);
     if let Some(level) = asked.iter().find(|level| !levels.contains(level)) {
         let nearest = names::nearest(level, levels.iter().map(String::as_str)).unwrap_or_default();
         return Err(NarrowError::NotInSuite {
             factor,
             level: level.clone(),
-            suite: suite.to_owned(),
+            suite: suite.name.clone(),
             nearest: nearest.to_owned(),
             levels: levels.join(", "),
         });
     }
-    levels.retain(|level| asked.contains(level));
+    for block in &mut suite.factors {
+        of(block).retain(|level| asked.contains(level));
+    }
     Ok(())
+}
+
+/// All levels that a factor has in some block, each once.
+fn levels_of(suite: &mut Suite, of: fn(&mut Factors) -> &mut Vec<String>) -> Vec<String> {
+    let mut levels: Vec<String> = Vec::new();
+    for level in suite.factors.iter_mut().flat_map(|block| of(block).iter()) {
+        if !levels.contains(level) {
+            levels.push(level.clone());
+        }
+    }
+    levels
 }
 
 /// The folder as an absolute path, if it can be read and has something in it.
@@ -142,67 +182,5 @@ fn readable(folder: &Path) -> Result<PathBuf, NarrowError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn what_is_left_is_what_was_asked_for_in_the_suites_order(picks in proptest::collection::vec(0_usize..100, 1..9)) {
-            let mut suite = catalog::load("quick").unwrap();
-            let all = suite.factors.fault.clone();
-            let asked: Vec<String> = picks.iter().map(|pick| all[pick % all.len()].clone()).collect();
-            Narrowing { fault: Some(asked.clone()), ..Narrowing::default() }.apply(&mut suite).unwrap();
-            let expected: Vec<_> = all.iter().filter(|level| asked.contains(level)).cloned().collect();
-            prop_assert_eq!(suite.factors.fault, expected);
-        }
-    }
-
-    #[test]
-    fn a_level_that_the_suite_has_not_is_refused_with_those_it_has() {
-        let mut suite = catalog::load("documents").unwrap();
-        let narrowing = Narrowing { workload: Some(vec!["kv".into()]), ..Narrowing::default() };
-        let error = narrowing.apply(&mut suite).unwrap_err().to_string();
-        assert!(error.contains("has no workload `kv`"), "{error}");
-        assert!(error.contains("it has: documents"), "{error}");
-    }
-
-    #[test]
-    fn a_run_has_a_bounded_number_of_trials() {
-        let narrow = |trials| {
-            let mut suite = catalog::load("quick").unwrap();
-            Narrowing { trials: Some(trials), ..Narrowing::default() }.apply(&mut suite).map(|()| suite.factors.cells())
-        };
-        let cells = narrow(1).unwrap();
-        assert!(narrow(MOST_TRIALS / cells).is_ok());
-        for trials in [MOST_TRIALS / cells + 1, u64::MAX] {
-            assert!(matches!(narrow(trials), Err(NarrowError::TooMany { .. })));
-        }
-    }
-
-    #[test]
-    fn a_corpus_must_be_read_by_someone_be_there_and_hold_something() {
-        let folder = tempfile::tempdir().unwrap();
-        let narrow = |suite: &str, corpus: &Path| {
-            let mut suite = catalog::load(suite).unwrap();
-            let narrowing = Narrowing { corpus: Some(corpus.to_owned()), ..Narrowing::default() };
-            narrowing.apply(&mut suite).map(|()| suite)
-        };
-        assert!(matches!(narrow("documents", folder.path()), Err(NarrowError::Empty { .. })));
-        assert!(matches!(narrow("documents", &folder.path().join("x")), Err(NarrowError::Unreadable { .. })));
-        let file = folder.path().join("one.json");
-        std::fs::write(&file, "{}").unwrap();
-        assert!(matches!(narrow("documents", &file), Err(NarrowError::Unreadable { .. })));
-        assert!(matches!(narrow("state-integrity", folder.path()), Err(NarrowError::NoDocuments { .. })));
-        let suite = narrow("documents", folder.path()).unwrap();
-        assert_eq!(suite.workload.documents.corpus, Some(folder.path().canonicalize().unwrap()));
-    }
-
-    #[test]
-    fn a_suites_own_corpus_must_be_there_too() {
-        let mut suite = catalog::load("documents").unwrap();
-        suite.workload.documents.corpus = Some("/nowhere/at/all".into());
-        assert!(matches!(Narrowing::default().apply(&mut suite), Err(NarrowError::Unreadable { .. })));
-    }
-}
+#[path = "narrow_tests.rs"]
+mod tests;

@@ -13,6 +13,7 @@ fn trial(number: u64) -> Trial {
             fault: "kill".into(),
             spare: "cold".into(),
             region_bytes: 64 << 20,
+            load: "none".into(),
         },
         seed: number * 7,
         planned: 1,

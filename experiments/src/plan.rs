@@ -1,12 +1,13 @@
 //! The trials of a run in their order, all random choices made before the first of them.
 //!
-//! The order is random in blocks: each block has one trial of every cell, in an order of its own, so that a machine that
-//! drifts hits all cells alike. A trial's seed comes from the run's seed, its levels and its number in the cell alone:
-//! it stays the same when a suite is narrowed.
+//! The order is random in rounds: each cell's batches are spread evenly over all rounds, and each round has an order of
+//! its own, so that a machine that drifts hits all cells alike. Cells with as many batches as any are in every round. A
+//! trial's seed comes from the run's seed, its levels and its number in the cell alone: it stays the same when a suite
+//! is narrowed.
 
 use crate::levels::LARGEST_SEED;
 use crate::record::Levels;
-use crate::suite::Suite;
+use crate::suite::{Factors, Suite};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
@@ -19,8 +20,29 @@ pub struct Plan {
     pub seed: u64,
     /// Every combination of levels.
     pub cells: Vec<Levels>,
-    /// Every trial, in order.
+    /// Every batch, in order.
+    pub batches: Vec<Batch>,
+}
+
+/// Trials of one cell that are made in one go: one alone, or several by one resident transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The trials; at least one.
     pub trials: Vec<Planned>,
+    /// How they are made.
+    pub way: Way,
+}
+
+/// How a batch is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// One trial, which is one transaction.
+    Alone,
+    /// One transaction that goes through all trials, as it is crashed again and again.
+    Resident {
+        /// Whether each incarnation reads all of its region.
+        touch: bool,
+    },
 }
 
 /// One trial to make.
@@ -37,20 +59,55 @@ pub struct Planned {
 impl Plan {
     /// The plan of `suite` from `seed`.
     pub fn new(suite: &Suite, seed: u64) -> Self {
-        let cells = cells(suite);
+        let cells: Vec<(&Factors, Levels)> =
+            suite.factors.iter().flat_map(|block| block.levels().into_iter().map(move |cell| (block, cell))).collect();
+        let rounds = suite.factors.iter().map(batches).max().unwrap_or_default();
         // ChaCha is a fixed algorithm: a seed means the same order in every version of this program.
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut trials = Vec::new();
-        for index in 0..suite.factors.trials {
-            let mut block: Vec<&Levels> = cells.iter().collect();
-            block.shuffle(&mut rng);
-            for levels in block {
-                let trial = trials.len() as u64;
-                trials.push(Planned { trial, levels: levels.clone(), seed: trial_seed(seed, levels, index) });
+        let mut plan = Self { seed, cells: cells.iter().map(|(_, cell)| cell.clone()).collect(), batches: Vec::new() };
+        let mut trials = 0..;
+        for round in 0..rounds {
+            // Of a cell's batches this one comes now: as many are over as the share of rounds that are.
+            let due = |block: &Factors| {
+                let before = |rounds_over: u64| rounds_over * batches(block) / rounds;
+                (before(round) < before(round + 1)).then(|| before(round))
+            };
+            let mut in_round: Vec<(&Factors, &Levels, u64)> =
+                cells.iter().filter_map(|(block, cell)| Some((*block, cell, due(block)?))).collect();
+            in_round.shuffle(&mut rng);
+            for (block, cell, number) in in_round {
+                let first = number * block.batch;
+                let seeds = (first..block.trials.min(first + block.batch)).map(|index| trial_seed(seed, cell, index));
+                let planned = seeds.zip(&mut trials).map(|(seed, trial)| Planned { trial, levels: cell.clone(), seed });
+                plan.batches.push(Batch { trials: planned.collect(), way: Way::of(block) });
             }
         }
-        Self { seed, cells, trials }
+        plan
     }
+
+    /// A plan of nothing but one trial, which belongs to a run of `suite` and is made as it is there; in a batch, it is
+    /// the only one.
+    pub fn of_one(suite: &Suite, planned: Planned) -> Self {
+        let way = suite.block_of(&planned.levels).map_or(Way::Alone, Way::of);
+        let batch = Batch { trials: vec![planned.clone()], way };
+        Self { seed: planned.seed, cells: vec![planned.levels], batches: vec![batch] }
+    }
+
+    /// Every trial, in order.
+    pub fn trials(&self) -> impl Iterator<Item = &Planned> {
+        self.batches.iter().flat_map(|batch| &batch.trials)
+    }
+}
+
+impl Way {
+    fn of(block: &Factors) -> Self {
+        if block.batch == 1 { Self::Alone } else { Self::Resident { touch: block.touch } }
+    }
+}
+
+/// Batches of each cell of a block; the last one may be smaller.
+fn batches(block: &Factors) -> u64 {
+    block.trials.div_ceil(block.batch)
 }
 
 /// A seed that no one chose.
@@ -64,120 +121,16 @@ pub fn fresh_seed() -> u64 {
 
 /// The seed of the trial number `index`, from 0, of the cell with these levels.
 pub fn trial_seed(run_seed: u64, levels: &Levels, index: u64) -> u64 {
-    let Levels { policy, mechanism, workload, fault, spare, region_bytes } = levels;
+    let Levels { policy, mechanism, workload, fault, spare, region_bytes, load } = levels;
     // No name has a line break in it, so no two cells have the same text.
-    let text = format!("{policy}\n{mechanism}\n{workload}\n{fault}\n{spare}\n{region_bytes}\n{index}");
+    let mut text = format!("{policy}\n{mechanism}\n{workload}\n{fault}\n{spare}\n{region_bytes}\n{index}");
+    // Seeds are older than loads: without one they are what they were.
+    if load != "none" {
+        text = format!("{text}\n{load}");
+    }
     xxh3_64_with_seed(text.as_bytes(), run_seed) & LARGEST_SEED
 }
 
-/// Every combination of the suite's levels.
-fn cells(suite: &Suite) -> Vec<Levels> {
-    let factors = &suite.factors;
-    let mut cells = Vec::new();
-    for region in &factors.region {
-        for workload in &factors.workload {
-            for fault in &factors.fault {
-                for mechanism in &factors.mechanism {
-                    for policy in &factors.policy {
-                        cells.push(Levels {
-                            policy: policy.clone(),
-                            mechanism: mechanism.clone(),
-                            workload: workload.clone(),
-                            fault: fault.clone(),
-                            spare: "cold".to_owned(),
-                            region_bytes: region.bytes(),
-                        });
-                    }
-                }
-            }
-        }
-    }
-    cells
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog;
-    use proptest::prelude::*;
-    use std::collections::{HashMap, HashSet};
-
-    /// The quick suite with only the first of its levels, as many as given.
-    fn suite(policies: usize, workloads: usize, faults: usize, trials: u64) -> Suite {
-        let mut suite = catalog::load("quick").unwrap();
-        suite.factors.policy.truncate(policies);
-        suite.factors.workload.truncate(workloads);
-        suite.factors.fault.truncate(faults);
-        suite.factors.trials = trials;
-        suite
-    }
-
-    proptest! {
-        #[test]
-        fn each_cell_gets_its_trials_in_every_block(
-            policies in 1_usize..4, workloads in 1_usize..3, faults in 1_usize..8, trials in 1_u64..12, seed: u64,
-        ) {
-            let plan = Plan::new(&suite(policies, workloads, faults, trials), seed);
-            let cells: HashSet<_> = plan.cells.iter().collect();
-            prop_assert_eq!(cells.len(), policies * workloads * faults * 2);
-            prop_assert_eq!(plan.cells.len(), cells.len());
-            prop_assert_eq!(suite(policies, workloads, faults, trials).factors.cells(), cells.len() as u64);
-            prop_assert_eq!(plan.trials.len() as u64, cells.len() as u64 * trials);
-            for block in plan.trials.chunks(cells.len()) {
-                let in_block: HashSet<_> = block.iter().map(|planned| &planned.levels).collect();
-                prop_assert_eq!(&in_block, &cells);
-            }
-            prop_assert!(plan.trials.iter().zip(0..).all(|(planned, n)| planned.trial == n));
-            prop_assert!(plan.trials.iter().all(|planned| planned.seed <= LARGEST_SEED));
-        }
-
-        #[test]
-        fn the_same_seed_makes_the_same_plan_and_another_does_not(seed: u64) {
-            let suite = suite(3, 2, 5, 3);
-            let plan = Plan::new(&suite, seed);
-            prop_assert_eq!(&plan, &Plan::new(&suite, seed));
-            let other = Plan::new(&suite, seed ^ 1);
-            let order = |plan: &Plan| plan.trials.iter().map(|t| t.levels.clone()).collect::<Vec<_>>();
-            prop_assert_ne!(order(&plan), order(&other));
-            prop_assert_ne!(plan.trials[0].seed, other.trials[0].seed);
-        }
-
-        #[test]
-        fn narrowing_keeps_the_seeds(seed: u64) {
-            let seeds = |plan: Plan| {
-                let mut seeds = HashMap::<Levels, Vec<u64>>::new();
-                for planned in plan.trials {
-                    seeds.entry(planned.levels).or_default().push(planned.seed);
-                }
-                seeds
-            };
-            let all = seeds(Plan::new(&suite(3, 2, 5, 4), seed));
-            for (levels, few) in seeds(Plan::new(&suite(1, 2, 3, 2), seed)) {
-                prop_assert_eq!(&few[..], &all[&levels][..2]);
-            }
-        }
-    }
-
-    #[test]
-    fn no_two_trials_have_the_same_seed_and_blocks_differ() {
-        let plan = Plan::new(&catalog::load("quick").unwrap(), 1);
-        let seeds: HashSet<_> = plan.trials.iter().map(|planned| planned.seed).collect();
-        assert_eq!(seeds.len(), plan.trials.len());
-        let blocks: Vec<Vec<_>> =
-            plan.trials.chunks(plan.cells.len()).map(|block| block.iter().map(|t| &t.levels).collect()).collect();
-        assert_ne!(blocks[0], blocks[1]);
-    }
-
-    #[test]
-    fn a_seed_means_the_same_for_ever() {
-        let levels = Levels {
-            policy: "checkpoint-resume".into(),
-            mechanism: "copy-on-write".into(),
-            workload: "kv".into(),
-            fault: "kill".into(),
-            spare: "cold".into(),
-            region_bytes: 64 << 20,
-        };
-        assert_eq!(trial_seed(1, &levels, 0), 4_750_072_136_696_775);
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

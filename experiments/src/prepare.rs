@@ -5,7 +5,7 @@ use crate::cli::{RunArgs, TrialArgs};
 use crate::narrow::{NarrowError, Narrowing};
 use crate::output::{self, Output, OutputError};
 use crate::plan::{Plan, Planned, fresh_seed};
-use crate::suite::Suite;
+use crate::suite::{Factors, Suite};
 use std::path::Path;
 
 /// Why nothing could be started.
@@ -51,8 +51,8 @@ impl RunArgs {
     /// [`PrepareError`].
     pub fn prepare(self) -> Result<Prepared, PrepareError> {
         let mut suite = catalog::load(&self.suite)?;
-        let Self { policy, mechanism, workload, fault, corpus, seed, trials, .. } = self;
-        Narrowing { policy, mechanism, workload, fault, corpus, seed, trials }.apply(&mut suite)?;
+        let Self { policy, mechanism, workload, fault, spare, load, corpus, seed, trials, .. } = self;
+        Narrowing { policy, mechanism, workload, fault, spare, load, corpus, seed, trials }.apply(&mut suite)?;
         let seed = *suite.seed.get_or_insert_with(fresh_seed);
         let plan = Plan::new(&suite, seed);
         let output = match self.out {
@@ -64,11 +64,11 @@ impl RunArgs {
 }
 
 impl TrialArgs {
-    /// The one trial, and the suite that holds its settings.
+    /// The plan of the one trial, and the suite that holds its settings.
     ///
     /// # Errors
     /// [`PrepareError`].
-    pub fn prepare(self) -> Result<(Suite, Planned), PrepareError> {
+    pub fn prepare(self) -> Result<(Suite, Plan), PrepareError> {
         if let (Some(folder), Some(line)) = (&self.from, self.line) {
             return recorded(folder, line);
         }
@@ -76,27 +76,34 @@ impl TrialArgs {
         let pass = self.workload == "documents" && self.fault == "none";
         let mut suite = catalog::load(if pass { "documents" } else { "quick" })?;
         suite.name = "trial".to_owned();
-        suite.factors.policy = vec![self.policy];
-        suite.factors.mechanism = vec![self.mechanism];
-        suite.factors.workload = vec![self.workload];
-        suite.factors.fault = vec![self.fault];
-        suite.factors.trials = 1;
+        suite.factors = vec![Factors {
+            policy: vec![self.policy],
+            mechanism: vec![self.mechanism],
+            workload: vec![self.workload],
+            fault: vec![self.fault],
+            spare: vec![self.spare],
+            load: vec![self.load],
+            trials: 1,
+            ..suite.factors.swap_remove(0)
+        }];
         suite.seed = None;
         Narrowing { corpus: self.corpus, ..Narrowing::default() }.apply(&mut suite)?;
         let seed = self.seed.unwrap_or_else(fresh_seed);
         // The plan of one cell has one trial; only its seed is the user's.
-        let levels = Plan::new(&suite, seed).cells.swap_remove(0);
-        Ok((suite, Planned { trial: 0, levels, seed }))
+        let levels = suite.factors[0].levels().swap_remove(0);
+        let plan = Plan::of_one(&suite, Planned { trial: 0, levels, seed });
+        Ok((suite, plan))
     }
 }
 
 /// A trial that was made before, with the settings of its run.
-fn recorded(folder: &Path, line: u64) -> Result<(Suite, Planned), PrepareError> {
+fn recorded(folder: &Path, line: u64) -> Result<(Suite, Plan), PrepareError> {
     let manifest = output::read_manifest(folder)?;
     let trial = output::read_trial(folder, line)?;
     let file = folder.join(output::MANIFEST);
     let suite = catalog::parse(&format!("{} (settings)", file.display()), &manifest.settings)?;
-    Ok((suite, Planned { trial: trial.trial, levels: trial.levels, seed: trial.seed }))
+    let plan = Plan::of_one(&suite, Planned { trial: trial.trial, levels: trial.levels, seed: trial.seed });
+    Ok((suite, plan))
 }
 
 #[cfg(test)]
@@ -117,7 +124,8 @@ mod tests {
     #[test]
     fn a_trial_has_the_levels_and_the_seed_that_were_asked_for() {
         let arguments = ["--policy", "zero-state", "--mechanism", "full-copy", "--fault", "kill", "--seed", "9"];
-        let (suite, planned) = trial(&arguments).prepare().unwrap();
+        let (suite, plan) = trial(&arguments).prepare().unwrap();
+        let planned = plan.batches[0].trials[0].clone();
         assert_eq!((planned.levels.policy.as_str(), planned.levels.fault.as_str()), ("zero-state", "kill"));
         assert_eq!((planned.levels.mechanism.as_str(), planned.levels.workload.as_str()), ("full-copy", "kv"));
         assert_eq!(planned.seed, 9);
@@ -131,11 +139,12 @@ mod tests {
         let plan = Plan::new(&suite, 3);
         let output = Output::create(folder.path()).unwrap();
         output.write_manifest(&manifest(&suite, 3)).unwrap();
-        let planned = &plan.trials[17];
+        let planned = plan.trials().nth(17).unwrap();
         std::fs::write(folder.path().join(output::TRIALS), lines(&plan)).unwrap();
         let from = folder.path().to_str().unwrap();
         let (settings, again) = trial(&["--from", from, "--line", "18"]).prepare().unwrap();
-        assert_eq!(&again, planned);
+        let again = &again.batches[0].trials[0];
+        assert_eq!(again, planned);
         assert_eq!(settings, suite);
         assert_eq!(trial_seed(3, &again.levels, 0), again.seed);
     }
@@ -152,6 +161,6 @@ mod tests {
             trial.as_object_mut().unwrap().extend(levels.as_object().unwrap().clone());
             format!("{trial}\n")
         };
-        plan.trials.iter().take(20).map(line).collect()
+        plan.trials().take(20).map(line).collect()
     }
 }

@@ -22,10 +22,18 @@ pub struct Levels {
     pub workload: String,
     /// Fault, as `null-read`; `none` where none was planned.
     pub fault: String,
-    /// How the successor is started; `cold` in this version.
+    /// How the successor is made ready, as `hot`.
     pub spare: String,
     /// The region's size in bytes.
     pub region_bytes: u64,
+    /// What else runs on the machine, as `busy`.
+    #[serde(default = "unloaded")]
+    pub load: String,
+}
+
+/// The load of results that were written before there was one.
+fn unloaded() -> String {
+    "none".to_owned()
 }
 
 /// One planned fault (or one pass over a corpus) and all that followed.

@@ -67,6 +67,7 @@ pub(crate) fn run(
                             fault: fault.clone(),
                             spare: "cold".to_owned(),
                             region_bytes: 64 << 20,
+                            load: "none".to_owned(),
                         };
                         trials.push(trial(trials.len() as u64, levels));
                     }

@@ -35,13 +35,15 @@ fn place() -> tempfile::TempDir {
 #[test]
 fn unknown_names_get_the_nearest_one() {
     let place = place();
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["run", "quik"], "the nearest suite is `quick`"),
         (&["run", "quick", "--policy", "zero-stat"], "the nearest is `zero-state`"),
         (&["run", "quick", "--policy", "zero-state,resume"], "the nearest is `checkpoint-resume`"),
         (&["run", "quick", "--mechanism", "fullcopy"], "the nearest is `full-copy`"),
         (&["run", "quick", "--workload", "document"], "the nearest is `documents`"),
         (&["run", "quick", "--fault", "null"], "the nearest is `null-read`"),
+        (&["run", "quick", "--spare", "colt"], "the nearest is `cold`"),
+        (&["trial", "--load", "bussy"], "the nearest is `busy`"),
         (&["trial", "--fault", "stackoverflow"], "the nearest is `stack-overflow`"),
         (&["runs", "quick"], "'run'"),
     ];
@@ -55,6 +57,7 @@ fn a_level_that_is_not_in_the_suite_is_refused_with_those_that_are() {
     let place = place();
     refuses(place.path(), &["run", "documents", "--fault", "kill"], 2, &["has no fault `kill`", "it has: none"]);
     refuses(place.path(), &["run", "documents", "--workload", "kv"], 2, &["`documents`", "has no workload `kv`"]);
+    refuses(place.path(), &["run", "quick", "--spare", "hot"], 2, &["has no spare `hot`", "it has: cold"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub mod tree;
 pub mod work;
 
 use crate::output::OutputError;
-use crate::plan::{Plan, Planned};
+use crate::plan::{Batch, Plan, Planned};
 use crate::record::{Distribution, Floor, Outcome, Trial, Verdict};
 use crate::suite::Suite;
 use crate::symbols::Symbols;
@@ -93,11 +93,16 @@ impl<'a> Runner<'a> {
         Ok(Self { suite, daemons, tree: None, corpus: list, corpus_folder, _made: made, floors, symbols, interrupted })
     }
 
-    /// Makes a trial; `None` where it was interrupted.
+    /// Makes the trials of a batch; `None` where it was interrupted.
     ///
     /// # Errors
     /// Where the tree fails; a trial that merely hangs is a trial.
-    pub fn trial(&mut self, planned: &Planned) -> Result<Option<Trial>, RunError> {
+    pub fn batch(&mut self, batch: &Batch) -> Result<Option<Vec<Trial>>, RunError> {
+        batch.trials.iter().map(|planned| self.trial(planned)).collect()
+    }
+
+    /// Makes a trial; `None` where it was interrupted.
+    fn trial(&mut self, planned: &Planned) -> Result<Option<Trial>, RunError> {
         let daemon = self.daemon_of(planned);
         let order = |resume| Order::Trial {
             policy: planned.levels.policy.clone(),
@@ -168,15 +173,18 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The laps of floors that are due when `done` of `trials` trials are made: spread over the run, so that a machine
+    /// The floors that are due, each with its laps, when `done` of `trials` trials are made: spread over the run, so that a machine
     /// that drifts hits floors and trials alike.
-    pub fn due(&self, done: u64, trials: u64) -> Vec<usize> {
+    pub fn due(&self, done: u64, trials: u64) -> Vec<(usize, u64)> {
         let wanted = |floor: &Laps| {
             if floor.notice == "heartbeat" { self.suite.floor.trials.div_ceil(6) } else { self.suite.floor.trials }
         };
-        let behind = |floor: &&Laps| (floor.hand_over_ns.len() as u64) < wanted(floor) * done / trials.max(1);
+        let behind = |floor: &Laps| {
+            let due = u128::from(wanted(floor)) * u128::from(done) / u128::from(trials.max(1));
+            u64::try_from(due).unwrap_or(u64::MAX).saturating_sub(floor.hand_over_ns.len() as u64)
+        };
         let numbered = self.floors.iter().enumerate();
-        numbered.filter(|(_, floor)| behind(floor)).map(|(number, _)| number).collect()
+        numbered.map(|(number, floor)| (number, behind(floor))).filter(|(_, laps)| *laps > 0).collect()
     }
 
     /// The floors as measured.

@@ -134,6 +134,7 @@ proptest! {
                     fault: if *crashed { "abort" } else { "none" }.to_owned(),
                     spare: "cold".to_owned(),
                     region_bytes: 1 << 20,
+                    load: "none".to_owned(),
                 })
             })
             .collect();
