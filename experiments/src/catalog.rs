@@ -104,7 +104,7 @@ pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
 /// An estimate from above: a `kv` record of YCSB's 1,000 bytes takes up to 2 KiB with its key, its lists and the map's
 /// nodes; a document of the corpus that a run makes adds up to 4 KiB of words and paths.
 pub fn minimum_region(settings: &Workloads, workload: &str) -> Size {
-    const BASE: u64 = 1 << 20;
+    const BASE: u64 = 512 << 10;
     let (items, each) = if workload == "kv" {
         let inserts = match settings.kv.mix {
             // 5 % of the operations, twice over: they are drawn.

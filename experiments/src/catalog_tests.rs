@@ -215,7 +215,7 @@ fn a_cell_in_two_blocks_is_refused() {
 fn a_batch_that_cannot_be_made_is_refused() {
     assert_blocks_broken("batch = 50", "batch = 51", 20, "factors.batch", "50 are the most");
     assert_blocks_broken("batch = 50", "batch = 0", 20, "factors.batch", "at least 1");
-    assert_blocks_broken("operations = 500", "operations = 49", 20, "factors.batch", "`kv`, which has 49");
+    assert_blocks_broken("operations = 500", "operations = 50", 20, "factors.batch", "than that, which has 50");
     assert_blocks_broken("fault = \"null-read\"", "fault = \"poison\"", 15, "factors.fault", "with `poison`");
     assert_blocks_broken("batch = 50", "batch = 1", 21, "factors.touch", "only trials in a batch");
     let documents = "workload = \"documents\"\nfault = \"null-read\"";

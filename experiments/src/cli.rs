@@ -41,6 +41,9 @@ pub enum Command {
     /// Be the tree of a run: started by the program itself, with the setup on standard input
     #[command(hide = true)]
     Tree,
+    /// Be a process that computes without a pause: started by the program itself
+    #[command(hide = true)]
+    Busy(BusyArgs),
 }
 
 /// What `run` takes.
@@ -118,6 +121,14 @@ pub struct TrialArgs {
     /// Which one: its line in trials.jsonl, from 1
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "from", value_parser = value_parser!(u64).range(1..))]
     pub line: Option<u64>,
+}
+
+/// What `busy` takes.
+#[derive(Debug, Args)]
+pub struct BusyArgs {
+    /// The process that starts it, with which it ends
+    #[arg(long, value_name = "PID")]
+    pub parent: u32,
 }
 
 /// What `report` and `plot` take.

@@ -7,6 +7,7 @@ pub mod faults;
 pub mod interrupt;
 pub mod levels;
 pub mod list;
+pub mod load;
 pub mod manifest;
 pub mod names;
 pub mod narrow;

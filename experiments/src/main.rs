@@ -13,7 +13,7 @@ use crashbed_experiments::results::{self, ResultsError};
 use crashbed_experiments::run::message::Setup;
 use crashbed_experiments::run::{RunError, Runner, tree};
 use crashbed_experiments::suite::Suite;
-use crashbed_experiments::{doctor, list, manifest, story};
+use crashbed_experiments::{doctor, list, load, manifest, story};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -44,6 +44,8 @@ enum Failed {
     Conclude(#[from] ConcludeError),
     #[error(transparent)]
     Results(#[from] ResultsError),
+    #[error("a process of the load: {0}")]
+    Load(io::Error),
     #[error("listening to signals: {0}")]
     Signals(io::Error),
     #[error("the tree's setup: {0}")]
@@ -80,6 +82,7 @@ fn obey(command: Command) -> Result<ExitCode, Failed> {
             let setup: Setup = serde_json::from_reader(io::stdin()).map_err(Failed::Setup)?;
             tree::run(&setup)?;
         }
+        Command::Busy(arguments) => load::compute(arguments.parent).map_err(Failed::Load)?,
     }
     Ok(ExitCode::SUCCESS)
 }

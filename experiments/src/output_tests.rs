@@ -23,6 +23,8 @@ fn trial(number: u64) -> Trial {
         signal: Some("SIGKILL".into()),
         notice: Some("pidfd".into()),
         crash: None,
+        started_by: None,
+        spare_processor_ns: None,
         crashes: 1,
         outcome: Outcome::Done,
         verdict: Verdict::Exact,

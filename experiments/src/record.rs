@@ -60,6 +60,13 @@ pub struct Trial {
     pub notice: Option<String>,
     /// The first crash in words; null where there was none.
     pub crash: Option<String>,
+    /// How the first successor really started: `cold`, `warm`, `hot`; null where there was none.
+    #[serde(default)]
+    pub started_by: Option<String>,
+    /// Processor time that spares used before they took over, for each recovery of the transaction; null where no spare
+    /// was forked.
+    #[serde(default)]
+    pub spare_processor_ns: Option<u64>,
     /// Crashes in this trial.
     pub crashes: u64,
     /// How the transaction ended.
@@ -97,13 +104,13 @@ pub struct Phases {
     pub recovery_ns: Option<u64>,
     /// From the fault to the daemon's knowledge of it.
     pub notice_ns: Option<u64>,
-    /// From the notice until no thread of the crashed process could run any more.
+    /// How long the recovery waited until no thread of the crashed process could run any more; 0 where it did not.
     pub stop_ns: Option<u64>,
     /// The policy's decision.
     pub decide_ns: Option<u64>,
     /// Putting the state back.
     pub restore_ns: Option<u64>,
-    /// From the fork to the successor's first instruction.
+    /// From the state restored to the successor's first instruction, or the first after a spare's wait.
     pub start_ns: Option<u64>,
     /// From the successor's first instruction to its first completed operation.
     pub first_operation_ns: Option<u64>,
@@ -111,8 +118,12 @@ pub struct Phases {
     pub hand_over_ns: Option<u64>,
     /// From the first completed operation until all lost work was done again.
     pub redo_ns: Option<u64>,
+    /// From the notice until no thread of the crashed process could run any more, where the recovery did not wait for it.
+    pub teardown_ns: Option<u64>,
     /// How long the fault was active before it was noticed, in operations.
     pub undetected_operations: Option<u64>,
+    /// Page faults of the successor from its take-over to its first completed operation.
+    pub take_over_faults: Option<u64>,
 }
 
 impl Phases {

@@ -109,11 +109,13 @@ fn work(injector: &Injector, first: u64) -> Result<(), Injected> {
     Ok(())
 }
 
-/// How the victim ended, in the words of the table. One that is still there after `watch` is killed.
-fn ending(victim: Pid, watch: Duration) -> Ending {
+/// How the victim ended, in the words of the table. One that asks to be killed is; so is one that is still there after
+/// `watch`.
+fn ending(injector: &Injector, victim: Pid, watch: Duration) -> Ending {
     let deadline = Instant::now() + watch;
     let mut stopped = false;
     while Instant::now() < deadline {
+        injector.kill_who_asked();
         match waitpid(victim, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)).expect("waitpid") {
             WaitStatus::StillAlive => std::thread::sleep(Duration::from_millis(1)),
             WaitStatus::Stopped(_, Signal::SIGSTOP) => stopped = true,
@@ -138,7 +140,7 @@ fn ending(victim: Pid, watch: Duration) -> Ending {
 fn incarnation(injector: &Injector, plan: &Plan, first: u64) -> (Pid, Ending) {
     let watch = if matches!(plan.ending(), Ending::Silent { .. }) { WATCH } else { PATIENCE };
     let victim = victim(injector, first);
-    (victim, ending(victim, watch))
+    (victim, ending(injector, victim, watch))
 }
 
 fn point(name: &str, pass: u64) -> Trigger {
@@ -195,6 +197,21 @@ fn a_crash_loop_ends_with_its_budget() {
     assert_eq!(operations, [STRUCK, STRUCK, STRUCK + 1]);
 }
 
+/// A plan that is put off by each successor strikes each of them once, where it was put off to.
+fn a_plan_that_is_put_off_strikes_again_later() {
+    let plan = Plan::new(Fault::Stop(Stop::NullRead), Trigger::Operation(2), 1).unwrap().times(3).unwrap();
+    let injector = armed(&plan);
+    for (first, at) in [(0, 2), (1, 5), (4, 9)] {
+        injector.put_off(at);
+        assert_eq!(incarnation(&injector, &plan, first).1, Ending::Signal(libc::SIGSEGV));
+    }
+    injector.put_off(3);
+    assert_eq!(incarnation(&injector, &plan, 3).1, Ending::RunsOn);
+    assert_eq!(injector.counts(), Counts { planned: 3, injected: 3, activated: 3 });
+    let operations: Vec<_> = (0..3).filter_map(|nth| injector.strike(nth)).map(|strike| strike.operation).collect();
+    assert_eq!((operations, injector.struck()), (vec![2, 5, 9], 3));
+}
+
 /// A poisoned operation strikes each time it is met; a successor that skips it is safe.
 fn poison_can_be_skipped() {
     let plan = Plan::new(Fault::Poison, Trigger::Operation(STRUCK), 1).unwrap();
@@ -231,7 +248,7 @@ fn a_fault_without_effect_is_not_activated() {
     assert_eq!(status, WaitStatus::Stopped(victim, Signal::SIGSTOP));
     assert_eq!(injector.counts(), Counts { planned: 1, injected: 1, activated: 1 });
     kill(victim, Signal::SIGCONT).expect("the victim is there");
-    assert_eq!(ending(victim, PATIENCE), Ending::RunsOn);
+    assert_eq!(ending(&injector, victim, PATIENCE), Ending::RunsOn);
     assert_eq!(injector.counts(), Counts { planned: 1, injected: 1, activated: 0 });
 }
 
@@ -250,6 +267,7 @@ fn what_never_struck_is_not_injected() {
 
 const SCENES: &[(&str, fn())] = &[
     ("a crash loop ends with its budget", a_crash_loop_ends_with_its_budget),
+    ("a plan that is put off strikes again later", a_plan_that_is_put_off_strikes_again_later),
     ("poison can be skipped", poison_can_be_skipped),
     ("stops strike at every site", stops_strike_at_every_site),
     ("a fault without effect is not activated", a_fault_without_effect_is_not_activated),

@@ -62,8 +62,8 @@ fn batches(suite: &Suite, block: &Factors) -> Checked {
     if batch > Batch::MOST {
         return Err((&["factors", "batch"], format!("a batch of {batch} is too large: {} are the most", Batch::MOST)));
     }
-    if batch > operations {
-        let problem = format!("a batch of {batch} needs as many operations of `kv`, which has {operations}");
+    if batch >= operations {
+        let problem = format!("a batch of {batch} needs more operations of `kv` than that, which has {operations}");
         return Err((&["factors", "batch"], problem));
     }
     if let Some(workload) = block.workload.iter().find(|workload| *workload != "kv") {

@@ -27,6 +27,7 @@ use super::trigger::{Occasion, Trigger, monotonic_ns, numbers};
 use super::{Fault, Site};
 use nix::errno::Errno;
 use nix::unistd::Pid;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Strikes that are kept one by one.
@@ -75,9 +76,9 @@ pub enum InjectorError {
     /// The shared page could not be mapped.
     #[error("cannot map the injector's page: {0}")]
     Page(#[source] Errno),
-    /// The truncated file mapping for bus errors could not be made.
-    #[error("cannot make the file mapping that bus errors need: {0}")]
-    BusError(#[source] Errno),
+    /// What some stops need could not be made.
+    #[error("cannot make the mappings and the descriptor that bus errors and kills from outside need: {0}")]
+    Stops(#[source] Errno),
 }
 
 /// An injected fault that the program's own code reports: return it from the transaction's closure.
@@ -130,7 +131,7 @@ impl Injector {
     /// # Errors
     /// If the kernel refuses a mapping or a memory file.
     pub fn new() -> Result<Self, InjectorError> {
-        let prepared = Prepared::new().map_err(InjectorError::BusError)?;
+        let prepared = Prepared::new().map_err(InjectorError::Stops)?;
         let page = Mapping::anonymous(PAGE).map_err(InjectorError::Page)?;
         Ok(Self { page, prepared })
     }
@@ -174,6 +175,19 @@ impl Injector {
         self.page().armed.store(0, Ordering::Release);
     }
 
+    /// Puts off a plan that strikes at an operation until `operation`: for a transaction that is struck again and again,
+    /// by its successor, before it has begun an operation. What was counted stays.
+    pub fn put_off(&self, operation: u64) {
+        if self.plan().is_some_and(|plan| matches!(plan.trigger(), Trigger::Operation(_))) {
+            self.page().plan[Plan::FIGURE].store(operation, Ordering::Relaxed);
+        }
+    }
+
+    /// How often the plan has struck.
+    pub fn struck(&self) -> u64 {
+        self.page().struck.load(Ordering::Acquire)
+    }
+
     /// The workload is about to begin `operation`.
     ///
     /// # Errors
@@ -213,6 +227,18 @@ impl Injector {
             // A plan with any other fault is refused when it is made.
             let _ = self.consider(operation, Some(name), None);
         }
+    }
+
+    /// What is readable when a process asks another one to kill it ([`Stop::KillOutside`]).
+    pub fn asked(&self) -> BorrowedFd<'_> {
+        self.prepared.asked().as_fd()
+    }
+
+    /// Kills the process that asks for it, if one does. In another process than that.
+    pub fn kill_who_asked(&self) {
+        // One process strikes at a time, so the newest strike is its.
+        let newest = self.struck().saturating_sub(1);
+        self.prepared.kill_who_asked(&self.page().slot(newest).fault_ns);
     }
 
     /// What became of the plan. Call it when no incarnation runs: a strike that has not come back counts as activated.

@@ -127,7 +127,7 @@ pub(super) fn stamp(fault_ns: &AtomicU64) {
 }
 
 /// Reads the byte at `address`, whatever lies there: where nothing does, the processor faults.
-pub(super) fn load(address: usize) -> u8 {
+pub(crate) fn load(address: usize) -> u8 {
     let byte: u8;
     // SAFETY: a read changes nothing, and where it may not be done the processor stops the process: neither breaks
     // what the compiler relies on. The instruction touches no stack and no flags.

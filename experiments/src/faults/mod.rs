@@ -148,6 +148,7 @@ pub const TABLE: &[Row] = &[
     stop(Stop::Abort, "abort", Ending::Signal(libc::SIGABRT), "calls abort"),
     stop(Stop::Exit, "exit", Ending::Exit(0), "exits with status 0 before it is done"),
     stop(Stop::Kill, "kill", Ending::Signal(libc::SIGKILL), "gets SIGKILL"),
+    stop(Stop::KillOutside, "kill-outside", Ending::Signal(libc::SIGKILL), "gets SIGKILL from another process"),
     stop(Stop::Stop, "stop", Ending::Silent { stopped: true }, "gets SIGSTOP"),
     stop(Stop::Hang, "hang", Ending::Silent { stopped: false }, "sleeps for ever"),
     stop(Stop::Livelock, "livelock", Ending::Silent { stopped: false }, "spins for ever"),

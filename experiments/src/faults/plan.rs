@@ -63,6 +63,8 @@ fn list(sites: &[Site]) -> String {
 impl Plan {
     /// How many words a plan takes in the injector's page.
     pub(crate) const WORDS: usize = 12;
+    /// Which of them is the trigger's figure.
+    pub(crate) const FIGURE: usize = 6;
     /// The number of times that means "without end".
     pub const FOR_EVER: u64 = u64::MAX;
 
@@ -240,6 +242,15 @@ mod tests {
             let plan = plan.by(by).times(times).unwrap();
             prop_assert_eq!(Plan::from_words(plan.to_words()), Some(plan));
             prop_assert!(row.sites.contains(&plan.site()));
+        }
+
+        #[test]
+        fn the_figure_is_the_operation(fault in proptest::sample::select(&Stop::ALL[..]), operation: u64, later: u64) {
+            let plan = Plan::new(Fault::Stop(fault), Trigger::Operation(operation), 1).unwrap();
+            let mut words = plan.to_words();
+            words[Plan::FIGURE] = later;
+            let moved = Plan::new(Fault::Stop(fault), Trigger::Operation(later), 1).unwrap();
+            prop_assert_eq!(Plan::from_words(words), Some(moved));
         }
 
         #[test]

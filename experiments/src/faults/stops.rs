@@ -6,13 +6,14 @@
 
 use super::memory::{Mapping, load, stamp, store};
 use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, ftruncate, pause};
 use std::arch::asm;
 use std::hint::{black_box, spin_loop};
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What stops the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,8 +42,10 @@ pub enum Stop {
     Abort,
     /// `_exit(2)` with status 0, which a careless parent takes for success.
     Exit,
-    /// SIGKILL, as from the out-of-memory killer.
+    /// SIGKILL to itself.
     Kill,
+    /// SIGKILL from another process while it works, as from the out-of-memory killer.
+    KillOutside,
     /// SIGSTOP: no notice, no end.
     Stop,
     /// A sleep without end.
@@ -53,7 +56,7 @@ pub enum Stop {
 
 impl Stop {
     /// Every stop.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NullRead,
         Self::NullWrite,
         Self::WildRead,
@@ -67,6 +70,7 @@ impl Stop {
         Self::Abort,
         Self::Exit,
         Self::Kill,
+        Self::KillOutside,
         Self::Stop,
         Self::Hang,
         Self::Livelock,
@@ -89,6 +93,10 @@ pub(super) const PAGE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 pub(super) struct Prepared {
     /// A page of a file that has since been truncated to nothing.
     truncated: Mapping,
+    /// A page whose first word is the process that asks to be killed; 0 none.
+    victim: Mapping,
+    /// What wakes the process that kills.
+    asked: EventFd,
 }
 
 impl Prepared {
@@ -97,7 +105,41 @@ impl Prepared {
         ftruncate(&file, 4096)?;
         let truncated = Mapping::of_file(&file, PAGE)?;
         ftruncate(&file, 0)?;
-        Ok(Self { truncated })
+        let asked = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        Ok(Self { truncated, victim: Mapping::anonymous(PAGE)?, asked })
+    }
+
+    /// What is readable when a process asks to be killed.
+    pub(super) fn asked(&self) -> &EventFd {
+        &self.asked
+    }
+
+    fn victim(&self) -> &AtomicU64 {
+        // SAFETY: the mapping is a whole page, aligned to one, zeroed by the kernel, and lives as long as `self`; any
+        // bytes are a value of an atomic word.
+        unsafe { self.victim.start().cast::<AtomicU64>().as_ref() }
+    }
+
+    /// Asks to be killed, and works on until that is done.
+    fn be_killed(&self) {
+        self.victim().store(u64::from(Pid::this().as_raw().unsigned_abs()), Ordering::Release);
+        // Where nobody is woken nobody kills, and a heartbeat's deadline tells.
+        let _ = self.asked.write(1);
+        loop {
+            spin_loop();
+        }
+    }
+
+    /// Kills the process that asks for it, if one does; writes the instant before into `fault_ns`.
+    pub(super) fn kill_who_asked(&self, fault_ns: &AtomicU64) {
+        // Nothing to read means that nobody asked.
+        let _ = self.asked.read();
+        let asking = i32::try_from(self.victim().swap(0, Ordering::AcqRel)).unwrap_or(0);
+        if asking > 0 {
+            stamp(fault_ns);
+            // It spins until it is killed, so the id is its own.
+            let _ = kill(Pid::from_raw(asking), Signal::SIGKILL);
+        }
     }
 }
 
@@ -122,6 +164,7 @@ pub(super) fn perform(stop: Stop, prepared: &Prepared, fault_ns: &AtomicU64) {
         Stop::Abort => std::process::abort(),
         Stop::Exit => exit_at_once(),
         Stop::Kill => send_to_itself(Signal::SIGKILL),
+        Stop::KillOutside => prepared.be_killed(),
         Stop::Stop => send_to_itself(Signal::SIGSTOP),
         Stop::Hang => loop {
             pause();

@@ -2,7 +2,8 @@
 //!
 //! The judge runs in the program, outside the tree, and computes every digest anew from the seed.
 
-use super::message::{CrashReply, Ended, Times, TrialReply};
+use super::message::{CrashReply, Ended, TrialReply};
+use super::phases::{daemon_phases, phases};
 use crate::oracle;
 use crate::plan::Planned;
 use crate::record::{InFlight, Outcome, Phases, Trial, Verdict};
@@ -47,7 +48,19 @@ impl Judge<'_> {
     }
 
     /// The trial's record.
-    pub(super) fn judge(&self, planned: &Planned, reply: TrialReply, mut daemon: Option<DaemonCrash>) -> Trial {
+    pub(super) fn judge(&self, planned: &Planned, reply: TrialReply, daemon: Option<DaemonCrash>) -> Trial {
+        let end = self.end(planned, &reply, reply.ended);
+        self.record(planned, reply, daemon, &end)
+    }
+
+    /// The records of a batch's trials, which have one end and one script: that of the first one's seed.
+    pub(super) fn judge_batch(&self, batch: &[Planned], replies: Vec<TrialReply>) -> Vec<Trial> {
+        let Some((first, last)) = batch.first().zip(replies.last()) else { return Vec::new() };
+        let end = self.end(first, last, last.ended);
+        batch.iter().zip(replies).map(|(planned, reply)| self.record(planned, reply, None, &end)).collect()
+    }
+
+    fn record(&self, planned: &Planned, reply: TrialReply, mut daemon: Option<DaemonCrash>, end: &End) -> Trial {
         if let Some(daemon) = &mut daemon {
             complete(&mut daemon.crash, planned, &reply, self.commit_every(planned));
         }
@@ -55,13 +68,14 @@ impl Judge<'_> {
         let crashes = reply.crashes + daemon_crashes;
         // The crash of a daemon comes before those of the transactions that it made again afterwards.
         let first = daemon.as_ref().map(|daemon| &daemon.crash).or(reply.first.as_ref());
-        let (verdict, remark) = self.verdict(planned, &reply, first, crashes);
+        let (verdict, remark) = verdict(planned, &reply, first, crashes, end);
         let mut phases = match (&daemon, reply.times) {
             (Some(daemon), _) => daemon_phases(&reply, daemon.noticed_ns),
             (None, Some(times)) => phases(reply.strike, times),
             (None, None) => Phases::default(),
         };
         let struck_at = reply.strike.map(|(_, operation)| operation);
+        phases.take_over_faults = reply.take_over_faults;
         phases.undetected_operations =
             first.zip(struck_at).map(|(crash, struck)| crash.operation.saturating_sub(struck));
         let lost_otherwise = match (reply.ended, struck_at, &daemon) {
@@ -85,6 +99,8 @@ impl Judge<'_> {
             signal: first.and_then(|crash| crash.signal.clone()),
             notice: first.map(|crash| crash.notice.clone()),
             crash: first.map(|crash| crash.words.clone()),
+            started_by: reply.started_by,
+            spare_processor_ns: reply.spare_processor_ns,
             crashes,
             outcome: match reply.ended {
                 Ended::Done => Outcome::Done,
@@ -104,52 +120,72 @@ impl Judge<'_> {
         }
     }
 
-    fn verdict(
-        &self,
-        planned: &Planned,
-        reply: &TrialReply,
-        first: Option<&CrashReply>,
-        crashes: u64,
-    ) -> (Verdict, Option<String>) {
-        if reply.planned > 0 && reply.activated == 0 {
-            let why = if reply.injected == 0 { "never struck" } else { "had no effect" };
-            return (Verdict::Inconclusive, Some(format!("the planned fault {why}")));
-        }
+    /// What the oracle says of the state that was left, by the seed of the script.
+    fn end(&self, script: &Planned, reply: &TrialReply, ended: Ended) -> End {
         let mut asked = vec![reply.operations];
         asked.extend(reply.redone.as_ref().map(|(operations, _)| *operations));
-        let right = match self.digests(planned, &asked, &reply.quarantined) {
+        let right = match self.digests(script, &asked, &reply.quarantined) {
             Ok(right) => right,
-            Err(why) => return (Verdict::Unknown, Some(why)),
+            Err(why) => return End::Unknown(why),
         };
         // A state that was never loaded has no digest of the workload's.
-        let unloaded = reply.operations == 0 && reply.ended != Ended::Done;
-        let end_is_right = unloaded || right[0] == reply.digest;
-        let redone_is_right = reply.redone.as_ref().is_none_or(|(_, digest)| right[1] == *digest);
-        let own = reply.complaint.clone().or_else(|| reply.failure.clone().filter(|_| !reply.failed_as_injected));
-        if let Some(complaint) = own {
-            return (Verdict::CorruptDetected, Some(complaint));
+        let unloaded = reply.operations == 0 && ended != Ended::Done;
+        if !unloaded && right[0] != reply.digest {
+            return End::Wrong("at the end");
         }
-        if !end_is_right || !redone_is_right {
-            let when = if end_is_right { "once the lost work was redone" } else { "at the end" };
-            return (Verdict::CorruptSilent, Some(format!("the oracle expects another digest {when}")));
+        match reply.redone.as_ref().is_none_or(|(_, digest)| right[1] == *digest) {
+            true => End::Right,
+            false => End::Wrong("once the lost work was redone"),
         }
-        if reply.ended == Ended::GaveUp {
-            return (Verdict::GaveUp, None);
-        }
-        // The fault `crash-during-restore` needs a crash of its own first.
-        let expected = reply.injected + u64::from(planned.levels.fault == "crash-during-restore");
-        if planned.levels.fault != "none" && crashes > expected {
-            let words = format!("{crashes} crashes, of which {expected} were injected");
-            return (Verdict::CrashedAgain, Some(words));
-        }
-        let Some(crash) = first else { return (Verdict::Exact, None) };
-        match crash.resumed_operations {
-            Some(0) if planned.levels.policy == "zero-state" => (Verdict::Zeroed, None),
-            Some(resumed) if resumed >= crash.committed_operations => (Verdict::Exact, None),
-            Some(0) => (Verdict::Zeroed, None),
-            Some(_) => (Verdict::OlderCommit, None),
-            None => (Verdict::Unknown, Some("no successor began".to_owned())),
-        }
+    }
+}
+
+/// What the oracle says of the state that a transaction left.
+enum End {
+    Right,
+    /// It is not what it must be: when.
+    Wrong(&'static str),
+    /// The oracle cannot tell: why.
+    Unknown(String),
+}
+
+fn verdict(
+    planned: &Planned,
+    reply: &TrialReply,
+    first: Option<&CrashReply>,
+    crashes: u64,
+    end: &End,
+) -> (Verdict, Option<String>) {
+    if reply.planned > 0 && reply.activated == 0 {
+        let why = if reply.injected == 0 { "never struck" } else { "had no effect" };
+        return (Verdict::Inconclusive, Some(format!("the planned fault {why}")));
+    }
+    if let End::Unknown(why) = end {
+        return (Verdict::Unknown, Some(why.clone()));
+    }
+    let own = reply.complaint.clone().or_else(|| reply.failure.clone().filter(|_| !reply.failed_as_injected));
+    if let Some(complaint) = own {
+        return (Verdict::CorruptDetected, Some(complaint));
+    }
+    if let End::Wrong(when) = end {
+        return (Verdict::CorruptSilent, Some(format!("the oracle expects another digest {when}")));
+    }
+    if reply.ended == Ended::GaveUp {
+        return (Verdict::GaveUp, None);
+    }
+    // The fault `crash-during-restore` needs a crash of its own first.
+    let expected = reply.injected + u64::from(planned.levels.fault == "crash-during-restore");
+    if planned.levels.fault != "none" && crashes > expected {
+        let words = format!("{crashes} crashes, of which {expected} were injected");
+        return (Verdict::CrashedAgain, Some(words));
+    }
+    let Some(crash) = first else { return (Verdict::Exact, None) };
+    match crash.resumed_operations {
+        Some(0) if planned.levels.policy == "zero-state" => (Verdict::Zeroed, None),
+        Some(resumed) if resumed >= crash.committed_operations => (Verdict::Exact, None),
+        Some(0) => (Verdict::Zeroed, None),
+        Some(_) => (Verdict::OlderCommit, None),
+        None => (Verdict::Unknown, Some("no successor began".to_owned())),
     }
 }
 
@@ -169,38 +205,4 @@ fn complete(crash: &mut CrashReply, planned: &Planned, reply: &TrialReply, commi
 fn noticed(reply: &TrialReply, crashes: u64, verdict: Verdict) -> u64 {
     let told = u64::from(reply.failed_as_injected) + u64::from(verdict == Verdict::CorruptDetected);
     (crashes + told).min(reply.activated)
-}
-
-fn since(later: u64, earlier: u64) -> Option<u64> {
-    (later != 0 && earlier != 0).then(|| later.saturating_sub(earlier))
-}
-
-/// The phases of a transaction's recovery, from the strike (or, where nothing was injected, from the crash itself).
-fn phases(strike: Option<(u64, u64)>, times: Times) -> Phases {
-    let Times { happened_ns, noticed_ns, gone_ns, decided_ns, restored_ns, started_ns, first_operation_ns, redone_ns } =
-        times;
-    // A strike that is later than the crash is another one.
-    let start = strike.map(|(at, _)| at).filter(|at| (1..=noticed_ns).contains(at)).unwrap_or(happened_ns);
-    Phases {
-        recovery_ns: since(first_operation_ns, start),
-        notice_ns: since(noticed_ns, start),
-        stop_ns: since(gone_ns, noticed_ns),
-        decide_ns: since(decided_ns, gone_ns),
-        restore_ns: since(restored_ns, decided_ns),
-        start_ns: since(started_ns, restored_ns),
-        first_operation_ns: since(first_operation_ns, started_ns),
-        hand_over_ns: since(started_ns, start),
-        redo_ns: since(redone_ns, first_operation_ns),
-        undetected_operations: None,
-    }
-}
-
-/// What can be told of a daemon's recovery: its notice, and when its new transaction had done its first operation.
-fn daemon_phases(reply: &TrialReply, noticed_ns: u64) -> Phases {
-    let start = reply.strike.map_or(0, |(at, _)| at);
-    Phases {
-        recovery_ns: since(reply.first_operation_ns, start),
-        notice_ns: since(noticed_ns, start),
-        ..Phases::default()
-    }
 }

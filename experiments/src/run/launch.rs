@@ -5,6 +5,7 @@
 //! is left as a zombie.
 
 use super::message::{DaemonSetup, Order, Reply, Setup};
+use crate::record::Levels;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -150,16 +151,21 @@ fn reap_orphans() {
     }
 }
 
+/// The daemon that makes the trials of a cell; its descriptor is made when it starts.
+pub(super) fn setup_of(levels: &Levels) -> DaemonSetup {
+    DaemonSetup {
+        workload: levels.workload.clone(),
+        mechanism: levels.mechanism.clone(),
+        region_bytes: levels.region_bytes,
+        orders: -1,
+    }
+}
+
 /// The daemons of a run: one for each combination of workload, mechanism and region size.
-pub(super) fn daemons<'a>(levels: impl Iterator<Item = &'a crate::record::Levels>) -> Vec<DaemonSetup> {
+pub(super) fn daemons<'a>(levels: impl Iterator<Item = &'a Levels>) -> Vec<DaemonSetup> {
     let mut daemons: Vec<DaemonSetup> = Vec::new();
     for levels in levels {
-        let daemon = DaemonSetup {
-            workload: levels.workload.clone(),
-            mechanism: levels.mechanism.clone(),
-            region_bytes: levels.region_bytes,
-            orders: -1,
-        };
+        let daemon = setup_of(levels);
         if !daemons.contains(&daemon) {
             daemons.push(daemon);
         }

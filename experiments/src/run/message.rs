@@ -55,10 +55,25 @@ pub enum Order {
         policy: String,
         /// The fault, or `none`.
         fault: String,
+        /// How successors are made ready.
+        spare: String,
         /// The trial's seed.
         seed: u64,
         /// Go on with a trial in which the daemon itself crashed.
         resume: bool,
+    },
+    /// Make trials by one resident transaction.
+    Batch {
+        /// The restart policy.
+        policy: String,
+        /// The fault.
+        fault: String,
+        /// How successors are made ready.
+        spare: String,
+        /// The trials' seeds; the first makes the script too.
+        seeds: Vec<u64>,
+        /// Whether each incarnation reads all of its region.
+        touch: bool,
     },
     /// Measure the floor.
     Floor {
@@ -74,6 +89,8 @@ pub enum Order {
 pub enum Reply {
     /// A trial is over.
     Trial(Box<TrialReply>),
+    /// A batch is over: its trials in order. What is said of the end is said of the one end that they have.
+    Batch(Vec<TrialReply>),
     /// The daemon crashed in a trial and was made again; it waits for an order to resume.
     Restarted {
         /// Its crash.
@@ -102,6 +119,12 @@ pub struct TrialReply {
     pub crashes: u64,
     /// The first recovery's times (`CLOCK_MONOTONIC`, ns; 0 not reached).
     pub times: Option<Times>,
+    /// How the first successor really started; `None` where there was none.
+    pub started_by: Option<String>,
+    /// Its page faults from the take-over to its first operation done; `None` where it did none.
+    pub take_over_faults: Option<u64>,
+    /// Processor time of spares for each recovery of the transaction; `None` where none was forked.
+    pub spare_processor_ns: Option<u64>,
     /// When the newest incarnation's first operation was done.
     pub first_operation_ns: u64,
     /// Operations done again, over all recoveries.

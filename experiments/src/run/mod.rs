@@ -3,23 +3,30 @@
 //! The program draws progress, holds the files and the oracle; the tree (another process, started by exec) holds what
 //! crashes. A trial that does not end in time ends its tree; the next trial gets a new one.
 
+mod account;
+mod alone;
+mod floors;
 mod judge;
 mod launch;
 pub mod message;
+mod phases;
+mod resident;
 mod serve;
 pub mod strike;
 pub mod tree;
 pub mod work;
 
+use crate::load::Load;
 use crate::output::OutputError;
-use crate::plan::{Batch, Plan, Planned};
-use crate::record::{Distribution, Floor, Outcome, Trial, Verdict};
+use crate::plan::{Batch, Plan, Planned, Way};
+use crate::record::{Floor, Levels, Outcome, Trial, Verdict};
 use crate::suite::Suite;
 use crate::symbols::Symbols;
 use crate::workloads::corpus;
 use crate::workloads::documents::{self, CorpusError, Document};
+use floors::{Floors, Laps};
 use judge::{DaemonCrash, Judge};
-use launch::{Heard, Tree};
+use launch::{Heard, Tree, setup_of};
 use message::{CrashReply, DaemonSetup, Order, Reply, Setup, TrialReply};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +43,9 @@ pub enum RunError {
     /// The tree refused an order.
     #[error("{0}")]
     Refused(String),
+    /// What is to run beside the trials could not be started.
+    #[error("the processes beside the trials: {0}")]
+    Load(std::io::Error),
     /// The corpus cannot be read or made.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
@@ -53,18 +63,10 @@ pub struct Runner<'a> {
     corpus_folder: Option<PathBuf>,
     /// The corpus that the run made; it is removed with this.
     _made: Option<tempfile::TempDir>,
-    floors: Vec<Laps>,
+    floors: Floors,
     /// The program's symbols; `None` where it was stripped of them.
     symbols: Option<Symbols>,
     interrupted: &'a dyn Fn() -> bool,
-}
-
-/// The laps of one floor.
-struct Laps {
-    daemon: usize,
-    notice: &'static str,
-    hand_over_ns: Vec<u64>,
-    recovery_ns: Vec<u64>,
 }
 
 impl<'a> Runner<'a> {
@@ -88,17 +90,54 @@ impl<'a> Runner<'a> {
             list = documents::list(&folder)?;
             corpus_folder = Some(folder);
         }
-        let floors = floors(suite, plan, &daemons);
+        let floors = Floors::new(suite, plan, &daemons);
         let symbols = std::env::current_exe().ok().and_then(|exe| Symbols::load(&exe).ok());
         Ok(Self { suite, daemons, tree: None, corpus: list, corpus_folder, _made: made, floors, symbols, interrupted })
     }
 
-    /// Makes the trials of a batch; `None` where it was interrupted.
+    /// Makes the trials of a batch, beside their load; `None` where it was interrupted.
     ///
     /// # Errors
-    /// Where the tree fails; a trial that merely hangs is a trial.
+    /// Where the tree or the load fails; a trial that merely hangs is a trial.
     pub fn batch(&mut self, batch: &Batch) -> Result<Option<Vec<Trial>>, RunError> {
-        batch.trials.iter().map(|planned| self.trial(planned)).collect()
+        let Some(first) = batch.trials.first() else { return Ok(Some(Vec::new())) };
+        let _load = Load::start(&first.levels.load).map_err(RunError::Load)?;
+        match batch.way {
+            Way::Alone => batch.trials.iter().map(|planned| self.trial(planned)).collect(),
+            Way::Resident { touch } => self.resident(&batch.trials, first, touch),
+        }
+    }
+
+    /// Makes trials by one resident transaction.
+    fn resident(&mut self, batch: &[Planned], first: &Planned, touch: bool) -> Result<Option<Vec<Trial>>, RunError> {
+        let daemon = self.daemon_of(first);
+        let Levels { policy, fault, spare, .. } = first.levels.clone();
+        let seeds = batch.iter().map(|planned| planned.seed).collect();
+        let patience = self.patience(batch.len() as u64);
+        let interrupted = self.interrupted;
+        self.tree()?.order(daemon, &Order::Batch { policy, fault, spare, seeds, touch })?;
+        loop {
+            let why = match self.tree()?.hear(patience, interrupted)? {
+                Heard::Reply(Reply::Batch(mut replies)) => {
+                    for crash in replies.iter_mut().filter_map(|reply| reply.first.as_mut()) {
+                        self.place(crash);
+                    }
+                    let judge = Judge { suite: self.suite, corpus: &self.corpus };
+                    return Ok(Some(judge.judge_batch(batch, replies)));
+                }
+                Heard::Reply(Reply::Refused(why)) => return Err(RunError::Refused(why)),
+                Heard::Ended(how) => return Err(RunError::Ended(how)),
+                // No fault of a batch is aimed at its daemon, and what was going on in it is gone with it.
+                Heard::Reply(Reply::Restarted { crash, .. }) => format!("the daemon crashed: {}", crash.words),
+                Heard::Reply(_) => continue,
+                Heard::Nothing if interrupted() => return Ok(None),
+                Heard::Nothing => {
+                    self.end()?;
+                    format!("the batch did not end within {} s; the tree was ended", patience.as_secs())
+                }
+            };
+            return Ok(Some(batch.iter().map(|planned| self.hung(planned, why.clone())).collect()));
+        }
     }
 
     /// Makes a trial; `None` where it was interrupted.
@@ -107,10 +146,11 @@ impl<'a> Runner<'a> {
         let order = |resume| Order::Trial {
             policy: planned.levels.policy.clone(),
             fault: planned.levels.fault.clone(),
+            spare: planned.levels.spare.clone(),
             seed: planned.seed,
             resume,
         };
-        let patience = self.patience();
+        let patience = self.patience(1);
         let interrupted = self.interrupted;
         let mut crash: Option<DaemonCrash> = None;
         self.tree()?.order(daemon, &order(false))?;
@@ -132,12 +172,13 @@ impl<'a> Runner<'a> {
                     self.tree()?.order(daemon, &order(true))?;
                 }
                 Heard::Reply(Reply::Refused(why)) => return Err(RunError::Refused(why)),
-                Heard::Reply(Reply::Floor(_)) => {}
+                Heard::Reply(Reply::Floor(_) | Reply::Batch(_)) => {}
                 Heard::Ended(how) => return Err(RunError::Ended(how)),
                 Heard::Nothing if interrupted() => return Ok(None),
                 Heard::Nothing => {
                     self.end()?;
-                    return Ok(Some(self.hung(planned)));
+                    let why = format!("no end within {} s; the tree was ended", patience.as_secs());
+                    return Ok(Some(self.hung(planned, why)));
                 }
             }
         }
@@ -156,57 +197,31 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// Where the tree fails.
     pub fn floor(&mut self, floor: usize, laps: u64) -> Result<(), RunError> {
-        let Laps { daemon, notice, .. } = self.floors[floor];
-        let (patience, interrupted) = (self.patience(), self.interrupted);
+        let Laps { daemon, notice, .. } = *self.floors.get(floor);
+        let (patience, interrupted) = (self.patience(laps), self.interrupted);
         self.tree()?.order(daemon, &Order::Floor { notice: notice.to_owned(), laps })?;
         match self.tree()?.hear(patience, interrupted)? {
-            Heard::Reply(Reply::Floor(laps)) => {
-                for (hand_over_ns, recovery_ns) in laps {
-                    self.floors[floor].hand_over_ns.push(hand_over_ns);
-                    self.floors[floor].recovery_ns.push(recovery_ns);
-                }
+            Heard::Reply(Reply::Floor(measured)) => {
+                self.floors.add(floor, measured);
                 Ok(())
             }
             Heard::Reply(Reply::Refused(why)) => Err(RunError::Refused(why)),
             Heard::Ended(how) => Err(RunError::Ended(how)),
+            Heard::Nothing if !interrupted() => {
+                Err(RunError::Ended(format!("no end of a floor within {} s", patience.as_secs())))
+            }
             Heard::Reply(_) | Heard::Nothing => Ok(()),
         }
     }
 
-    /// The floors that are due, each with its laps, when `done` of `trials` trials are made: spread over the run, so that a machine
-    /// that drifts hits floors and trials alike.
+    /// The floors that are due when `done` of `trials` trials are made, each with its laps.
     pub fn due(&self, done: u64, trials: u64) -> Vec<(usize, u64)> {
-        let wanted = |floor: &Laps| {
-            if floor.notice == "heartbeat" { self.suite.floor.trials.div_ceil(6) } else { self.suite.floor.trials }
-        };
-        let behind = |floor: &Laps| {
-            let due = u128::from(wanted(floor)) * u128::from(done) / u128::from(trials.max(1));
-            u64::try_from(due).unwrap_or(u64::MAX).saturating_sub(floor.hand_over_ns.len() as u64)
-        };
-        let numbered = self.floors.iter().enumerate();
-        numbered.map(|(number, floor)| (number, behind(floor))).filter(|(_, laps)| *laps > 0).collect()
+        self.floors.due(done, trials)
     }
 
     /// The floors as measured.
     pub fn floors(&self) -> Vec<Floor> {
-        let floor = |laps: &Laps| {
-            let daemon = &self.daemons[laps.daemon];
-            let path = match laps.notice {
-                "heartbeat" => "deadline + SIGKILL + waitpid + fork",
-                "kill" => "SIGKILL + waitpid + fork",
-                _ => "waitpid + fork",
-            };
-            Some(Floor {
-                path: path.to_owned(),
-                notice: laps.notice.to_owned(),
-                mechanism: daemon.mechanism.clone(),
-                workload: daemon.workload.clone(),
-                region_bytes: daemon.region_bytes,
-                hand_over_ns: Distribution::of(laps.hand_over_ns.clone())?,
-                recovery_ns: Distribution::of(laps.recovery_ns.clone())?,
-            })
-        };
-        self.floors.iter().filter_map(floor).collect()
+        self.floors.records(&self.daemons)
     }
 
     /// Ends the tree.
@@ -233,45 +248,29 @@ impl<'a> Runner<'a> {
     }
 
     fn daemon_of(&self, planned: &Planned) -> usize {
-        let levels = &planned.levels;
-        let same = |daemon: &DaemonSetup| {
-            daemon.workload == levels.workload
-                && daemon.mechanism == levels.mechanism
-                && daemon.region_bytes == levels.region_bytes
-        };
+        let setup = setup_of(&planned.levels);
         // Every planned trial's levels are among the plan's cells, of which the daemons were made.
-        self.daemons.iter().position(same).unwrap_or_default()
+        self.daemons.iter().position(|daemon| *daemon == setup).unwrap_or_default()
     }
 
-    /// How long a trial may take: each restart may wait out a heartbeat.
-    fn patience(&self) -> Duration {
-        let deadline = Duration::from_millis(self.suite.heartbeat.deadline_ms);
-        Duration::from_secs(30) + deadline.saturating_mul(self.suite.intensity.restarts.saturating_add(2))
+    /// How long so many trials or laps in one go may take: each restart may wait out a heartbeat.
+    fn patience(&self, trials: u64) -> Duration {
+        let Suite { heartbeat, intensity, batch, .. } = self.suite;
+        let deadline = Duration::from_millis(heartbeat.deadline_ms);
+        let each = deadline + Duration::from_micros(2 * batch.pause_us);
+        let count = u32::try_from(trials).unwrap_or(u32::MAX);
+        let restarts = deadline.saturating_mul(intensity.restarts.saturating_add(2));
+        Duration::from_secs(30).saturating_add(restarts).saturating_add(each.saturating_mul(count))
     }
 
-    /// The record of a trial that did not end.
-    fn hung(&self, planned: &Planned) -> Trial {
+    /// The record of a trial that did not end: why.
+    fn hung(&self, planned: &Planned, why: String) -> Trial {
         let judge = Judge { suite: self.suite, corpus: &self.corpus };
         let mut trial = judge.judge(planned, TrialReply::default(), None);
         trial.outcome = Outcome::Hung;
         trial.verdict = Verdict::Hung;
-        trial.remark = Some(format!("no end within {} s; the tree was ended", self.patience().as_secs()));
+        trial.remark = Some(why);
         trial.digest = None;
         trial
     }
-}
-
-/// The floors that a plan asks for: each daemon's, by the notices that its faults lead to.
-fn floors(suite: &Suite, plan: &Plan, daemons: &[DaemonSetup]) -> Vec<Laps> {
-    let silent = |fault: &str| matches!(fault, "hang" | "stop" | "livelock");
-    let killed = |fault: &str| matches!(fault, "kill" | "exit" | "crash-during-commit" | "crash-during-restore");
-    let any = |which: &dyn Fn(&str) -> bool| plan.cells.iter().any(|cell| which(&cell.fault));
-    let notices = [("signal", true), ("kill", any(&killed)), ("heartbeat", any(&silent))];
-    if suite.floor.trials == 0 {
-        return Vec::new();
-    }
-    let each = (0..daemons.len()).flat_map(|daemon| notices.map(|notice| (daemon, notice)));
-    each.filter(|(_, (_, wanted))| *wanted)
-        .map(|(daemon, (notice, _))| Laps { daemon, notice, hand_over_ns: Vec::new(), recovery_ns: Vec::new() })
-        .collect()
 }

@@ -1,15 +1,21 @@
 //! A daemon of a run: makes trials and measures floors on its own region.
 
-use super::message::{CrashReply, Ended, NEIGHBOUR, Reply, Times, TrialReply};
+use super::account::{account, crash_reply};
+use super::alone;
+use super::message::{CrashReply, Ended, NEIGHBOUR, Reply, TrialReply};
+use super::resident::{self, Blow};
 use super::strike::{Shape, Strikes, strikes};
-use super::work::{NoTarget, Tested, Work};
+use super::work::{Tested, Work};
 use crate::faults::{Fault, Injector};
 use crate::suite::Suite;
 use crate::workloads::digest::Digest;
 use crate::workloads::documents::Document;
-use crashbed::{BareNotice, Crash, Daemon, Error, Failure, Intensity, Outcome, Recovery, Tx};
+use crashbed::{BareNotice, Daemon, Error, Intensity, Outcome, Spare};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
+
+/// Crashes that a batch recovers from besides those that its trials planned. With them the engine still reports all.
+const MORE_CRASHES: usize = 8;
 
 /// A daemon with what its trials need.
 pub(super) struct Bench<'a, W> {
@@ -18,8 +24,12 @@ pub(super) struct Bench<'a, W> {
     corpus: &'a [Document],
     injector: &'static Injector,
     intensity: Intensity,
+    /// Bytes of the region that no workload needs.
+    unneeded: usize,
     /// The seed of the newest trial, whose script the floor is measured with.
     last_seed: Option<u64>,
+    /// Laps of floors so far: each does another operation first.
+    laps: u64,
 }
 
 impl<'a, W: Work> Bench<'a, W> {
@@ -29,8 +39,9 @@ impl<'a, W: Work> Bench<'a, W> {
         corpus: &'a [Document],
         injector: &'static Injector,
         intensity: Intensity,
+        unneeded: usize,
     ) -> Self {
-        Self { daemon, suite, corpus, injector, intensity, last_seed: None }
+        Self { daemon, suite, corpus, injector, intensity, unneeded, last_seed: None, laps: 0 }
     }
 
     pub(super) fn wait_readable(&self, source: BorrowedFd<'_>) -> crashbed::Result<()> {
@@ -48,7 +59,14 @@ impl<'a, W: Work> Bench<'a, W> {
     }
 
     /// Makes a trial.
-    pub(super) fn trial(&mut self, policy: &str, fault: &str, seed: u64, resume: bool) -> crashbed::Result<Reply> {
+    pub(super) fn trial(
+        &mut self,
+        policy: &str,
+        fault: &str,
+        spare: Spare,
+        seed: u64,
+        resume: bool,
+    ) -> crashbed::Result<Reply> {
         let Some(policy) = crashbed_policies::by_name(policy) else {
             return Ok(Reply::Refused(format!("unknown policy `{policy}`")));
         };
@@ -72,10 +90,11 @@ impl<'a, W: Work> Bench<'a, W> {
         }
         let kill_first = strikes.filter(|_| !resume).and_then(|strikes| strikes.kill_first);
         let injector = self.injector;
-        let prepared = self.daemon.prepare(&policy).intensity(self.intensity).on_crash(&W::decide);
-        let outcome = prepared.run(|tx, state| pass(tx, state, &script, commit_every, injector, kill_first, resume))?;
+        let prepared = self.daemon.prepare(&policy).intensity(self.intensity).spare(spare).on_crash(&W::decide);
+        let outcome =
+            prepared.run(|tx, state| alone::pass(tx, state, &script, commit_every, injector, kill_first, resume))?;
         injector.disarm();
-        Ok(Reply::Trial(Box::new(self.reply(outcome, strikes.as_ref()))))
+        Ok(Reply::Trial(Box::new(self.reply(&outcome, strikes.as_ref()))))
     }
 
     fn arm(&mut self, strikes: &Strikes) -> crashbed::Result<()> {
@@ -87,37 +106,118 @@ impl<'a, W: Work> Bench<'a, W> {
         self.injector.arm(&strikes.plan).map_err(Error::program)
     }
 
-    fn reply(&self, outcome: Outcome<()>, strikes: Option<&Strikes>) -> TrialReply {
+    /// Makes a batch: as many trials as there are seeds, each a crash of one transaction.
+    pub(super) fn batch(
+        &mut self,
+        policy: &str,
+        fault: &str,
+        spare: Spare,
+        seeds: &[u64],
+        touch: bool,
+    ) -> crashbed::Result<Reply> {
+        let Some(policy) = crashbed_policies::by_name(policy) else {
+            return Ok(Reply::Refused(format!("unknown policy `{policy}`")));
+        };
+        let seed = seeds.first().copied().unwrap_or_default();
+        let made = W::script(self.suite, self.corpus, seed).and_then(|script| {
+            let blows = resident::blows(seeds, W::total(&script), self.suite.batch.pause_us);
+            let fault: Fault = fault.parse().map_err(|error: crate::faults::UnknownFault| error.to_string())?;
+            let plan = resident::plan(fault, &blows, seed).map_err(|error| error.to_string())?;
+            Ok((script, blows, plan))
+        });
+        let (script, blows, plan) = match made {
+            Ok(made) => made,
+            Err(why) => return Ok(Reply::Refused(why)),
+        };
+        self.last_seed = Some(seed);
+        self.daemon.zero()?;
+        self.injector.arm(&plan).map_err(Error::program)?;
+        let batch = resident::Batch {
+            script: &script,
+            commit_every: W::commit_every(self.suite),
+            blows: &blows,
+            injector: self.injector,
+            ballast: if touch { self.unneeded } else { 0 },
+        };
+        // Each trial is a crash that was asked for; a few more are recovered from, and told, but not without end.
+        let intensity = Intensity { restarts: blows.len() + MORE_CRASHES, within: Duration::MAX };
+        let prepared = self.daemon.prepare(&policy).intensity(intensity).spare(spare).on_crash(&W::decide);
+        let outcome = prepared.run(|tx, state| resident::pass(tx, state, &batch))?;
+        self.injector.disarm();
+        Ok(Reply::Batch(self.batch_replies(&outcome, &blows, batch.ballast)))
+    }
+
+    /// The trials of a batch, each with its own strike and what followed it.
+    fn batch_replies(&self, outcome: &Outcome<()>, blows: &[Blow], ballast: usize) -> Vec<TrialReply> {
+        let end = self.end(outcome);
+        let recoveries = &self.daemon.report().recoveries;
+        let counts = self.injector.counts();
+        let strikes: Vec<_> = (0..blows.len() as u64).map(|nth| self.injector.strike(nth)).collect();
+        let reply = |number: usize| {
+            let strike = strikes[number];
+            // Every recovery belongs to the strike before it.
+            let of = |strike: Option<crate::faults::Strike>| strike.map_or(u64::MAX, |strike| strike.fault_ns);
+            let (from, to) = (of(strike), strikes.get(number + 1).map_or(u64::MAX, |next| of(*next)));
+            let own: Vec<_> =
+                recoveries.iter().filter(|own| (from..to).contains(&own.crash.noticed_ns)).copied().collect();
+            // A later strike was made by an incarnation that had recovered from this one.
+            let went_on = strikes.get(number + 1).is_some_and(Option::is_some);
+            let injected = u64::from(strike.is_some());
+            let came_back = counts.activated < counts.injected && own.is_empty();
+            let mut reply = TrialReply {
+                ended: if went_on { Ended::Done } else { end.ended },
+                failure: end.failure.clone().filter(|_| !went_on),
+                planned: 1,
+                injected,
+                activated: if came_back { 0 } else { injected },
+                strike: strike.map(|strike| (strike.fault_ns, strike.operation)),
+                ..account(&own, self.daemon.report(), end.clone())
+            };
+            reply.crashes = own.len() as u64;
+            if ballast > 0 {
+                reply.counts.insert("touched_bytes".to_owned(), ballast as u64);
+            }
+            reply
+        };
+        (0..blows.len()).map(reply).collect()
+    }
+
+    fn reply(&self, outcome: &Outcome<()>, strikes: Option<&Strikes>) -> TrialReply {
         let report = self.daemon.report();
-        let state = self.daemon.state();
         let counts = strikes.map(|_| self.injector.counts()).unwrap_or_default();
         let strike = strikes.and_then(|_| self.injector.strike(0));
+        let program = strikes.is_some_and(|strikes| strikes.plan.fault().row().kind == crate::faults::Kind::Program);
+        let end = self.end(outcome);
+        TrialReply {
+            failed_as_injected: end.failure.is_some() && program && counts.injected > 0,
+            planned: counts.planned,
+            injected: counts.injected,
+            activated: counts.activated,
+            strike: strike.map(|strike| (strike.fault_ns, strike.operation)),
+            ..account(&report.recoveries, report, end)
+        }
+    }
+
+    /// How the transaction ended, and what it left.
+    fn end(&self, outcome: &Outcome<()>) -> TrialReply {
+        let state = self.daemon.state();
         let (ended, failure) = match outcome {
             Outcome::Done(()) => (Ended::Done, None),
             Outcome::Failed(failure) => (Ended::Failed, Some(failure.to_string())),
             Outcome::GaveUp(_) => (Ended::GaveUp, None),
         };
-        let program = strikes.is_some_and(|strikes| strikes.plan.fault().row().kind == crate::faults::Kind::Program);
-        let (figures, quarantined) = state.work.figures();
+        let (counts, quarantined) = state.work.figures();
         TrialReply {
             ended,
-            failed_as_injected: failure.is_some() && program && counts.injected > 0,
             failure,
-            first: report.recoveries.first().map(|first| crash_reply(&first.crash, resumed(&report.recoveries))),
-            crashes: report.crashes,
-            times: report.recoveries.first().map(times),
-            first_operation_ns: report.first_operation_ns,
-            lost_operations: lost(&report.recoveries),
-            planned: counts.planned,
-            injected: counts.injected,
-            activated: counts.activated,
-            strike: strike.map(|strike| (strike.fault_ns, strike.operation)),
+            crashes: self.daemon.report().crashes,
             operations: self.daemon.operations(),
             digest: Digest(state.work.digest()).to_string(),
             complaint: state.work.check().err().filter(|_| state.work.is_loaded()),
             redone: state.redone.map(|(operations, digest)| (operations, Digest(digest).to_string())),
-            counts: figures,
+            counts,
             quarantined,
+            ..TrialReply::default()
         }
     }
 
@@ -133,8 +233,8 @@ impl<'a, W: Work> Bench<'a, W> {
             return Ok(Reply::Floor(Vec::new()));
         };
         let mut measured = Vec::new();
-        for lap in 0..laps {
-            let index = lap * 7 % W::total(&script);
+        for _ in 0..laps {
+            let Some(index) = self.floor_operation(&script) else { break };
             let lap = self.daemon.floor(notice, |state| {
                 // An operation that the state refuses costs what it costs; nothing of it is kept.
                 let _ = state.work.operate(None, &script, index, || ());
@@ -143,97 +243,16 @@ impl<'a, W: Work> Bench<'a, W> {
         }
         Ok(Reply::Floor(measured))
     }
-}
 
-/// One pass over a script: what the transaction does, and where faults may strike.
-fn pass<W: Work>(
-    tx: &mut Tx<'_>,
-    state: &mut Tested<W>,
-    script: &W::Script,
-    commit_every: u64,
-    injector: &Injector,
-    kill_first: Option<u64>,
-    resumes: bool,
-) -> Result<(), Failure> {
-    if !state.work.is_loaded() {
-        state.work.load(script);
-        tx.commit()?;
-    }
-    // At the latest after the first operation, so that every recovered state is looked at.
-    let next = tx.operations() + 1;
-    let redone_at = tx.crash().map(|crash| crash.operation.max(next)).or(resumes.then_some(next));
-    for index in tx.operations()..W::total(script) {
-        if tx.skips(index) {
-            state.work.skip(script, index);
-        } else {
-            if kill_first == Some(index) && tx.crash().is_none() {
-                kill_this_process();
-            }
-            injector.before(index, state)?;
-            let between = || {
-                // Only stops strike here, which do not come back.
-                let _ = injector.between(index, &mut NoTarget(Vec::new()));
-            };
-            state.work.operate(Some(tx), script, index, between)?;
-        }
-        tx.done();
-        let done = index + 1;
-        if redone_at == Some(done) {
-            state.redone = Some((done, state.work.digest()));
-        }
-        // The last commit of all follows by itself.
-        if done % commit_every == 0 && done < W::total(script) {
-            tx.commit()?;
-        }
-    }
-    state.work.check().map_err(Failure::new)
-}
-
-/// SIGKILL to this very process.
-fn kill_this_process() {
-    let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::SIGKILL);
-}
-
-/// Operations that the state held that was found after the first crash: by its successor, or, where that crashed in
-/// the restore, by a later one.
-fn resumed(recoveries: &[Recovery]) -> Option<u64> {
-    recoveries.iter().find_map(|recovery| recovery.resumed_operations)
-}
-
-/// Operations that were done and had to be done again, over all recoveries.
-fn lost(recoveries: &[Recovery]) -> u64 {
-    let (mut reached, mut lost) = (0, 0);
-    for recovery in recoveries {
-        reached = recovery.crash.operation.max(reached);
-        if let Some(resumed) = recovery.resumed_operations {
-            lost += reached.saturating_sub(resumed);
-            reached = resumed;
-        }
-    }
-    lost
-}
-
-fn crash_reply(crash: &Crash, resumed_operations: Option<u64>) -> CrashReply {
-    CrashReply {
-        signal: crash.cause.signal().map(crashbed::crash::signal_name),
-        notice: crash.notice.to_string(),
-        words: crash.to_string(),
-        image_offset: crash.place.and_then(|place| place.image_offset),
-        operation: crash.operation,
-        committed_operations: crash.committed_operations,
-        resumed_operations,
-    }
-}
-
-fn times(recovery: &Recovery) -> Times {
-    Times {
-        happened_ns: recovery.crash.happened_ns,
-        noticed_ns: recovery.crash.noticed_ns,
-        gone_ns: recovery.gone_ns,
-        decided_ns: recovery.decided_ns,
-        restored_ns: recovery.restored_ns,
-        started_ns: recovery.started_ns,
-        first_operation_ns: recovery.first_operation_ns,
-        redone_ns: recovery.redone_ns,
+    /// The operation that the next lap does first: one that the newest trial has done, so that it crashes nobody; `None`
+    /// where there is none.
+    fn floor_operation(&mut self, script: &W::Script) -> Option<u64> {
+        // No script has a multiple of this for its length by habit, so that all of it gets its turn.
+        const STRIDE: u64 = 7;
+        let work = &self.daemon.state().work;
+        let done: Vec<u64> = (0..self.daemon.operations()).filter(|index| !work.has_skipped(script, *index)).collect();
+        self.laps += 1;
+        let place = (self.laps * STRIDE).checked_rem(done.len() as u64)?;
+        done.get(usize::try_from(place).ok()?).copied()
     }
 }

@@ -4,10 +4,12 @@
 use super::message::{DaemonSetup, NEIGHBOUR, Order, Reply, Setup};
 use super::serve::Bench;
 use super::work::Work;
+use crate::catalog::minimum_region;
 use crate::faults::Injector;
 use crate::workloads::documents::{self, Document, Index};
 use crate::workloads::kv::KvState;
-use crashbed::{Daemon, Declaration, Error, Intensity, MIB, MechanismKind, Root};
+use crashbed::{Daemon, Declaration, Error, Intensity, MIB, MechanismKind, Root, Spare};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
@@ -28,8 +30,8 @@ pub fn run(setup: &Setup) -> crashbed::Result<()> {
         restarts: suite.intensity.restarts as usize,
         within: Duration::from_millis(suite.intensity.within_ms),
     };
-    let mut root =
-        Root::new().declare(Declaration::new(NEIGHBOUR, MIB).scratch(0), |daemon| neighbour(daemon, setup.neighbour));
+    let mut root = Root::new()
+        .declare(Declaration::new(NEIGHBOUR, MIB).scratch(0), |daemon| neighbour(daemon, setup.neighbour, injector));
     for daemon in &setup.daemons {
         let mechanism: MechanismKind = daemon.mechanism.parse().map_err(Error::program)?;
         let bytes = usize::try_from(daemon.region_bytes).map_err(Error::program)?;
@@ -47,11 +49,24 @@ pub fn run(setup: &Setup) -> crashbed::Result<()> {
     root.run()
 }
 
-/// Holds a region and does nothing, until the run is over.
-fn neighbour(daemon: &mut Daemon<u64>, until: i32) -> crashbed::Result<()> {
+/// Holds a region that others try to write, and kills who asks for it, until the run is over.
+fn neighbour(daemon: &mut Daemon<u64>, until: i32, injector: &Injector) -> crashbed::Result<()> {
+    const OVER: u64 = 0;
+    const ASKED: u64 = 1;
     // SAFETY: the program left this descriptor open for this daemon alone.
     let until = unsafe { OwnedFd::from_raw_fd(until) };
-    daemon.wait_readable(until.as_fd())
+    let either = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(Error::program)?;
+    either.add(&until, EpollEvent::new(EpollFlags::EPOLLIN, OVER)).map_err(Error::program)?;
+    either.add(injector.asked(), EpollEvent::new(EpollFlags::EPOLLIN, ASKED)).map_err(Error::program)?;
+    loop {
+        daemon.wait_readable(either.0.as_fd())?;
+        let mut ready = [EpollEvent::empty(); 2];
+        let count = either.wait(&mut ready, EpollTimeout::ZERO).map_err(Error::program)?;
+        if ready[..count].iter().any(|event| event.data() == OVER) {
+            return Ok(());
+        }
+        injector.kill_who_asked();
+    }
 }
 
 fn declare<'a, W: Work>(
@@ -63,8 +78,12 @@ fn declare<'a, W: Work>(
     injector: &'static Injector,
     intensity: Intensity,
 ) -> Root<'a> {
+    let needed = minimum_region(&setup.suite.workload, &daemon.workload).bytes();
+    // An allocation needs room for its alignment to a class of sizes too, which are up to a sixteenth apart.
+    let unneeded = daemon.region_bytes.saturating_sub(needed) / 8 * 7;
+    let unneeded = usize::try_from(unneeded).unwrap_or(usize::MAX);
     root.declare(declaration, move |this| {
-        let bench = Bench::<W>::new(this, &setup.suite, corpus, injector, intensity);
+        let bench = Bench::<W>::new(this, &setup.suite, corpus, injector, intensity, unneeded);
         serve(bench, daemon, setup.replies)
     })
 }
@@ -87,11 +106,20 @@ fn serve<W: Work>(mut bench: Bench<'_, W>, daemon: &DaemonSetup, replies: i32) -
         }
         let order: Order = serde_json::from_str(&line).map_err(Error::program)?;
         let reply = match order {
-            Order::Trial { policy, fault, seed, resume } => bench.trial(&policy, &fault, seed, resume)?,
+            Order::Trial { policy, fault, spare, seed, resume } => {
+                bench.trial(&policy, &fault, parsed(&spare)?, seed, resume)?
+            }
+            Order::Batch { policy, fault, spare, seeds, touch } => {
+                bench.batch(&policy, &fault, parsed(&spare)?, &seeds, touch)?
+            }
             Order::Floor { notice, laps } => bench.floor(&notice, laps)?,
         };
         say(&mut replies, &reply)?;
     }
+}
+
+fn parsed(spare: &str) -> crashbed::Result<Spare> {
+    spare.parse().map_err(Error::program)
 }
 
 /// One line, in one write.

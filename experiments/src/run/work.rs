@@ -17,6 +17,8 @@ pub struct Tested<W> {
     pub redone: Option<(u64, u64)>,
     /// What the fault `region-exhausted` allocates.
     pub hoard: Vec<Vec<u8>>,
+    /// Memory that is read and never written: reserved, and empty.
+    pub ballast: Vec<u8>,
 }
 
 impl<W: Work> Target for Tested<W> {
@@ -71,6 +73,8 @@ pub trait Work: Recoverable + Default {
     ) -> Result<(), Failure>;
     /// Notes that operation `index` is skipped.
     fn skip(&mut self, script: &Self::Script, index: u64);
+    /// Whether operation `index` was skipped.
+    fn has_skipped(&self, script: &Self::Script, index: u64) -> bool;
     /// The program's own check of its state.
     ///
     /// # Errors
@@ -112,6 +116,9 @@ impl Work for KvState {
         Ok(self.apply(plan, index, between)?)
     }
     fn skip(&mut self, _: &Plan, _: u64) {}
+    fn has_skipped(&self, _: &Plan, _: u64) -> bool {
+        false
+    }
     fn check(&self) -> Result<(), String> {
         self.verify().map_err(|error| error.to_string())
     }
@@ -180,6 +187,9 @@ impl Work for Index {
         if let Ok(document) = document(documents, index) {
             self.quarantine(&document.name);
         }
+    }
+    fn has_skipped(&self, documents: &Vec<Document>, index: u64) -> bool {
+        document(documents, index).is_ok_and(|document| self.quarantined.contains(&document.name))
     }
     fn check(&self) -> Result<(), String> {
         Ok(())
