@@ -136,6 +136,7 @@ pub(crate) fn work(
         crashes: history.total(),
         incarnation: begin.incarnation,
         scratch_depth: Cell::new(0),
+        kept: Cell::new(!region.declaration.wants_keeper()),
     };
     let result = match entered.and_then(|()| crashed(region, &begin)) {
         Ok(crashed) => panics::catch(|| live(&mut tx, program, history, begin, crashed)).and_then(|result| result),

@@ -12,7 +12,7 @@ use crate::peer::Peer;
 use crate::point::{self, Point};
 use crate::recoverable::Recoverable;
 use crate::region::{Region, StateHead};
-use crate::sys::{clock, process};
+use crate::sys::{clock, keeper, process};
 use crate::threads::{self, Scope};
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -27,6 +27,8 @@ pub struct Tx<'a> {
     pub(crate) crashes: u64,
     pub(crate) incarnation: u64,
     pub(crate) scratch_depth: Cell<usize>,
+    /// Whether there is nothing to be done about a keeper (any more).
+    pub(crate) kept: Cell<bool>,
 }
 
 impl Tx<'_> {
@@ -57,6 +59,7 @@ impl Tx<'_> {
             let before = mailbox.faults_before.load(Ordering::Relaxed);
             mailbox.faults.store(process::page_faults().saturating_sub(before), Ordering::Relaxed);
         }
+        self.keep(now);
         if operations >= mailbox.redo_target.load(Ordering::Relaxed) && mailbox.redone_ns.load(Ordering::Relaxed) == 0 {
             mailbox.redone_ns.store(now, Ordering::Relaxed);
         }
@@ -64,7 +67,31 @@ impl Tx<'_> {
 
     /// A sign of life from within a long operation.
     pub fn beat(&self) {
-        self.mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
+        let now = clock::now_ns();
+        self.mailbox.beat_ns.store(now, Ordering::Relaxed);
+        self.keep(now);
+    }
+
+    /// Starts a keeper, where there is to be one, once this incarnation has lived so long that it is cheap beside it:
+    /// so neither a short transaction pays for it, nor the first operation after a crash.
+    #[inline]
+    fn keep(&self, now_ns: u64) {
+        const LONG_NS: u64 = 1_000_000;
+        if !self.kept.get() && now_ns.saturating_sub(self.mailbox.started_ns.load(Ordering::Relaxed)) > LONG_NS {
+            self.start_keeper();
+        }
+    }
+
+    #[cold]
+    fn start_keeper(&self) {
+        // A keeper ends with the thread that made it.
+        if process::thread_id() == process::id() {
+            self.kept.set(true);
+            // SAFETY: this part of the region is this incarnation's private memory, for its one keeper.
+            let started = unsafe { keeper::start(self.region.parts.keeper_stack, &self.mailbox.keeper) };
+            // Without one, a kill is noticed later.
+            let _ = started;
+        }
     }
 
     /// Makes the present state the one that a crash goes back to.

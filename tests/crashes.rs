@@ -8,6 +8,8 @@ mod support;
 mod answers;
 #[path = "crashes/daemons.rs"]
 mod daemons;
+#[path = "crashes/keepers.rs"]
+mod keepers;
 #[path = "crashes/memory.rs"]
 mod memory;
 #[path = "crashes/notices.rs"]
@@ -34,6 +36,9 @@ const SCENARIOS: &[Scenario] = &[
     ("daemon-policies", daemons::daemon_policies),
     ("daemon-given-up", daemons::daemon_given_up),
     ("points", daemons::points),
+    ("keeper", keepers::keeper),
+    ("keeper-unknown", keepers::keeper_unknown),
+    ("keeper-of-a-dead-daemon", keepers::keeper_of_a_dead_daemon),
     ("out-of-descriptors", daemons::out_of_descriptors),
     ("children-are-ignored", daemons::children_are_ignored),
     ("intensity", restarts::intensity),
@@ -70,6 +75,9 @@ const TESTS: &[Test] = &[
     ("a_daemon_is_made_again_by_its_policy", || each("daemon-policies")),
     ("a_daemon_that_crashes_too_often_is_given_up", || each("daemon-given-up")),
     ("a_kill_at_any_point_leaves_a_whole_commit", || each("points")),
+    ("a_keeper_changes_nothing_but_the_time", || each("keeper")),
+    ("a_keeper_of_which_nobody_knows_goes_all_the_same", || each("keeper-unknown")),
+    ("keepers_of_dead_daemons_leave_nothing", || each("keeper-of-a-dead-daemon")),
     ("a_root_out_of_descriptors_leaves_nothing_running", || each("out-of-descriptors")),
     ("a_root_whose_starter_ignored_children_works", || each("children-are-ignored")),
     ("too_many_restarts_are_given_up", || each("intensity")),
