@@ -25,6 +25,7 @@ use crate::sys::{Errno, clock, process};
 use crate::transaction::Tx;
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// What a transaction runs, without its types. Lives in the daemon's private memory; the fork carries it along.
 pub(crate) struct Program<'a> {
@@ -71,6 +72,8 @@ pub(crate) struct Begin {
     pub(crate) daemon: i32,
     /// The most bytes of address space: what is mapped.
     pub(crate) address_space: u64,
+    /// The longest silence that it may keep.
+    pub(crate) heartbeat: Duration,
     /// The event descriptor that wakes the daemon.
     pub(crate) event: i32,
 }
@@ -135,6 +138,7 @@ pub(crate) fn work(
         crash: begin.crash,
         crashes: history.total(),
         incarnation: begin.incarnation,
+        heartbeat: begin.heartbeat,
         scratch_depth: Cell::new(0),
         kept: Cell::new(!region.declaration.wants_keeper()),
     };

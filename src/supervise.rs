@@ -209,6 +209,7 @@ impl Supervision<'_> {
             set_aside,
             daemon: process::id(),
             address_space: self.core.address_space,
+            heartbeat: self.settings.heartbeat,
             event: self.core.event.as_raw_fd(),
         }
     }

@@ -12,9 +12,10 @@ use crate::peer::Peer;
 use crate::point::{self, Point};
 use crate::recoverable::Recoverable;
 use crate::region::{Region, StateHead};
-use crate::sys::{clock, keeper, process};
+use crate::sys::{clock, event, keeper, process};
 use crate::threads::{self, Scope};
 use std::cell::Cell;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct Tx<'a> {
     pub(crate) crash: Option<Crash>,
     pub(crate) crashes: u64,
     pub(crate) incarnation: u64,
+    /// The longest silence that it may keep.
+    pub(crate) heartbeat: Duration,
     pub(crate) scratch_depth: Cell<usize>,
     /// Whether there is nothing to be done about a keeper (any more).
     pub(crate) kept: Cell<bool>,
@@ -91,6 +94,21 @@ impl Tx<'_> {
             let started = unsafe { keeper::start(self.region.parts.keeper_stack, &self.mailbox.keeper) };
             // Without one, a kill is noticed later.
             let _ = started;
+        }
+    }
+
+    /// Waits until `source` can be read. A transaction that waits for input is not silent, however long it takes.
+    ///
+    /// # Errors
+    /// Where `source` cannot be waited for.
+    pub fn wait_readable(&self, source: BorrowedFd<'_>) -> std::result::Result<(), Failure> {
+        let step = self.heartbeat / 4;
+        loop {
+            self.beat();
+            let waited = event::wait_readable([source], Some(step));
+            if waited.map_err(|errno| Failure::new(format_args!("waiting for input: {errno}")))? == [true] {
+                return Ok(());
+            }
         }
     }
 

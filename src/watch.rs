@@ -70,7 +70,8 @@ impl Supervision<'_> {
             if (dead && !shutdown) || self.core.crew.has_keepers() {
                 self.core.crew.reap();
             }
-            if spare_ended && !shutdown {
+            // One that has taken over and died since is a crash like any other, and seen to above.
+            if spare_ended && !shutdown && self.spare_turn() != Some(Turn::Taken) {
                 self.lose_spare();
             }
         }

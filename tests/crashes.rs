@@ -16,6 +16,8 @@ mod memory;
 mod notices;
 #[path = "crashes/programs.rs"]
 mod programs;
+#[path = "crashes/resident.rs"]
+mod resident;
 #[path = "crashes/restarts.rs"]
 mod restarts;
 #[path = "crashes/shutdown.rs"]
@@ -36,6 +38,8 @@ const SCENARIOS: &[Scenario] = &[
     ("daemon-policies", daemons::daemon_policies),
     ("daemon-given-up", daemons::daemon_given_up),
     ("points", daemons::points),
+    ("resident", resident::resident),
+    ("waits-for-input", resident::waits_for_input),
     ("keeper", keepers::keeper),
     ("keeper-unknown", keepers::keeper_unknown),
     ("keeper-of-a-dead-daemon", keepers::keeper_of_a_dead_daemon),
@@ -75,6 +79,8 @@ const TESTS: &[Test] = &[
     ("a_daemon_is_made_again_by_its_policy", || each("daemon-policies")),
     ("a_daemon_that_crashes_too_often_is_given_up", || each("daemon-given-up")),
     ("a_kill_at_any_point_leaves_a_whole_commit", || each("points")),
+    ("a_resident_transaction_replies_after_the_commit", || each("resident")),
+    ("a_transaction_that_waits_for_input_is_not_silent", || each("waits-for-input")),
     ("a_keeper_changes_nothing_but_the_time", || each("keeper")),
     ("a_keeper_of_which_nobody_knows_goes_all_the_same", || each("keeper-unknown")),
     ("keepers_of_dead_daemons_leave_nothing", || each("keeper-of-a-dead-daemon")),
