@@ -44,7 +44,7 @@ impl Crashing {
         let word = STRUCK + usize::try_from(number).expect("a small number");
         if number % 9 == due && self.board[word].swap(1, SeqCst) == 0 {
             self.board[CRASHES].fetch_add(1, SeqCst);
-            if number % 2 == 0 { Fault::Kill.strike() } else { Fault::NullWrite.strike() }
+            if number.is_multiple_of(2) { Fault::Kill.strike() } else { Fault::NullWrite.strike() }
         }
     }
 }
