@@ -21,7 +21,7 @@ use crate::point::{self, Point};
 use crate::policy::History;
 use crate::region::{Region, StateHead};
 use crate::scene::{Answered, CrashedRegion};
-use crate::sys::{Errno, clock, process};
+use crate::sys::{Errno, clock, keeper, process};
 use crate::transaction::Tx;
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -109,6 +109,14 @@ pub(crate) fn enter(region: &Region, begin: &Begin) -> Result<(), Refusal> {
     process::limit_address_space(begin.address_space).map_err(|errno| ("limiting the address space", errno))
 }
 
+/// Starts this process's one keeper. To be called once, in its main thread.
+pub(crate) fn start_keeper(region: &Region, mailbox: &Mailbox) {
+    // SAFETY: this part of the region is this incarnation's private memory, for its one keeper.
+    let started = unsafe { keeper::start(region.parts.keeper_stack, &mailbox.keeper) };
+    // Without one, a kill is noticed later.
+    let _ = started;
+}
+
 /// The crashed state, where the daemon has set it aside.
 fn crashed<'a>(region: &'a Region, begin: &Begin) -> Result<Option<CrashedRegion<'a>>, Refusal> {
     let Some(slot) = begin.set_aside else { return Ok(None) };
@@ -140,7 +148,7 @@ pub(crate) fn work(
         incarnation: begin.incarnation,
         heartbeat: begin.heartbeat,
         scratch_depth: Cell::new(0),
-        kept: Cell::new(!region.declaration.wants_keeper()),
+        kept: Cell::new(!region.declaration.wants_keeper() || mailbox.keeper.load(Ordering::Relaxed) != 0),
     };
     let result = match entered.and_then(|()| crashed(region, &begin)) {
         Ok(crashed) => panics::catch(|| live(&mut tx, program, history, begin, crashed)).and_then(|result| result),

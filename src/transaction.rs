@@ -5,6 +5,7 @@ use crate::crash::{Crash, Phase};
 use crate::error::Result;
 use crate::failure::{Failure, FailureKind};
 use crate::here::{self, Source};
+use crate::life;
 use crate::mailbox::Mailbox;
 use crate::mechanism::Mechanism;
 use crate::notice;
@@ -12,7 +13,7 @@ use crate::peer::Peer;
 use crate::point::{self, Point};
 use crate::recoverable::Recoverable;
 use crate::region::{Region, StateHead};
-use crate::sys::{clock, event, keeper, process};
+use crate::sys::{clock, event, process};
 use crate::threads::{self, Scope};
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
@@ -90,10 +91,7 @@ impl Tx<'_> {
         // A keeper ends with the thread that made it.
         if process::thread_id() == process::id() {
             self.kept.set(true);
-            // SAFETY: this part of the region is this incarnation's private memory, for its one keeper.
-            let started = unsafe { keeper::start(self.region.parts.keeper_stack, &self.mailbox.keeper) };
-            // Without one, a kill is noticed later.
-            let _ = started;
+            life::start_keeper(self.region, self.mailbox);
         }
     }
 
