@@ -22,11 +22,19 @@ fn keepers() -> usize {
     std::fs::read_dir("/proc").expect("/proc").flatten().filter(is_keeper).count()
 }
 
-/// Waits until there are `wanted` keepers.
-fn wait_for_keepers(wanted: usize) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while keepers() != wanted {
-        assert!(Instant::now() < until, "there are {} keepers, not {wanted}", keepers());
+/// Waits until there is a keeper: that of the transaction, or that of its spare.
+fn wait_for_a_keeper() {
+    wait_until("there is none", || keepers() > 0);
+}
+
+fn wait_for_no_keeper() {
+    wait_until("there is one still", || keepers() == 0);
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(3);
+    while !holds() {
+        assert!(Instant::now() < until, "keepers: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -42,7 +50,7 @@ pub(crate) fn keeper() -> crashbed::Result<()> {
                     state.operate(life);
                     tx.done();
                     tx.commit()?;
-                    wait_for_keepers(1);
+                    wait_for_a_keeper();
                     let fault = if life % 2 == 0 { Fault::Kill } else { Fault::NullWrite };
                     if life < 5 {
                         fault.strike();
@@ -58,7 +66,7 @@ pub(crate) fn keeper() -> crashbed::Result<()> {
                 assert_eq!((recovery.crash.notice, recovery.resumed_operations), (notice, Some(life as u64 + 1)));
             }
             assert_eq!(*daemon.state(), Linked::after(6));
-            wait_for_keepers(0);
+            wait_for_no_keeper();
             Ok(())
         })
         .run()
@@ -74,7 +82,7 @@ pub(crate) fn keeper_unknown() -> crashbed::Result<()> {
                     if tx.crash().is_none() {
                         std::thread::sleep(Duration::from_millis(2));
                         tx.beat();
-                        wait_for_keepers(1);
+                        wait_for_a_keeper();
                         spoil_seats();
                         Fault::Kill.strike();
                     }
@@ -83,7 +91,7 @@ pub(crate) fn keeper_unknown() -> crashbed::Result<()> {
                 })?;
                 assert_eq!((outcome, *daemon.state()), (Outcome::Done(()), round + 1));
             }
-            wait_for_keepers(0);
+            wait_for_no_keeper();
             Ok(())
         })
         .run()?;
@@ -125,7 +133,7 @@ pub(crate) fn keeper_of_a_dead_daemon() -> crashbed::Result<()> {
             daemon.transaction(CheckpointResume, |tx, _| {
                 std::thread::sleep(Duration::from_millis(2));
                 tx.beat();
-                wait_for_keepers(1);
+                wait_for_a_keeper();
                 // SAFETY: no pointer is passed; the daemon is this process's parent, and takes it along.
                 unsafe { libc::kill(me, libc::SIGKILL) };
                 std::thread::sleep(Duration::from_secs(10));
