@@ -1,8 +1,10 @@
 //! From the last instruction before a null write to the successor's first instruction (`hand-over`) and to the end of
-//! its first operation (`recovery`), beside [`Daemon::floor`]: the same by bare system calls.
+//! its first operation (`recovery`), by how the successor is started. The floors are [`Daemon::floor`]: the same by bare
+//! system calls.
 
 use crate::tree;
-use crashbed::{BareNotice, Daemon, Declaration, MIB, MechanismKind};
+use crashbed::{BareNotice, BareStart, Daemon, Declaration, MIB, MechanismKind, Outcome, Prepared};
+use crashbed_policies::CheckpointResume;
 use criterion::Criterion;
 use std::sync::atomic::Ordering;
 
@@ -14,12 +16,29 @@ const REGIONS: [(MechanismKind, usize); 4] = [
     (MechanismKind::FullCopy, 16),
 ];
 
+/// The ways, by name: each of the engine's with its floor behind it.
+const WAYS: [(&str, Way); 4] = [
+    ("cold", Way::Engine(|prepared| prepared)),
+    ("cold-floor", Way::Floor(BareStart::Cold)),
+    ("warm-floor", Way::Floor(BareStart::Warm)),
+    ("hot-floor", Way::Floor(BareStart::Hot)),
+];
+
+#[derive(Clone, Copy)]
+enum Way {
+    /// A transaction, prepared like this.
+    Engine(for<'d> fn(Transaction<'d>) -> Transaction<'d>),
+    Floor(BareStart),
+}
+
+type Transaction<'d> = Prepared<'d, Vec<u64>, CheckpointResume>;
+
 pub(crate) fn bench(criterion: &mut Criterion) {
     for (mechanism, mib) in REGIONS {
         for until in ["hand-over", "recovery"] {
             let mut group = criterion.benchmark_group(format!("restore/{mechanism}/{mib}-MiB/{until}"));
-            for what in ["engine", "floor"] {
-                tree::add(&mut group, "restore", what, &format!("{what} {until} {mechanism} {mib}"));
+            for (way, _) in WAYS {
+                tree::add(&mut group, "restore", way, &format!("{way} {until} {mechanism} {mib}"));
             }
             group.finish();
         }
@@ -27,7 +46,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 }
 
 pub(crate) fn answer(what: &[&str], iterations: u64) {
-    let [what, until, mechanism, mib] = what else { panic!("restore: WHAT UNTIL MECHANISM MIB") };
+    let [way, until, mechanism, mib] = what else { panic!("restore: WAY UNTIL MECHANISM MIB") };
+    let (_, way) = WAYS.into_iter().find(|(name, _)| name == way).expect("a way");
     let mechanism = mechanism.parse().expect("a mechanism");
     let bytes = mib.parse::<usize>().expect("a size") * MIB;
     let declaration = Declaration::new("restore", bytes).mechanism(mechanism);
@@ -38,25 +58,31 @@ pub(crate) fn answer(what: &[&str], iterations: u64) {
         })?;
         let mut total = 0;
         for _ in 0..iterations {
-            let (hand_over_ns, recovery_ns) = if *what == "floor" { bare(daemon)? } else { crashed(daemon)? };
+            let (hand_over_ns, recovery_ns) = match way {
+                Way::Floor(start) => bare(daemon, start)?,
+                Way::Engine(prepare) => crashed(daemon, prepare)?,
+            };
             total += if *until == "hand-over" { hand_over_ns } else { recovery_ns };
         }
         Ok(total)
     });
 }
 
-/// The operation that the successor begins with, in both ways.
+/// The operation that the successor begins with, in all ways.
 fn first_operation(numbers: &mut Vec<u64>) {
     *numbers = numbers.iter().map(|number| number + 1).collect();
 }
 
-fn bare(daemon: &mut Daemon<Vec<u64>>) -> crashbed::Result<(u64, u64)> {
-    let lap = daemon.floor(BareNotice::Signal, first_operation)?;
+fn bare(daemon: &mut Daemon<Vec<u64>>, start: BareStart) -> crashbed::Result<(u64, u64)> {
+    let lap = daemon.floor(BareNotice::Signal, start, first_operation)?;
     Ok((lap.hand_over_ns, lap.recovery_ns))
 }
 
-fn crashed(daemon: &mut Daemon<Vec<u64>>) -> crashbed::Result<(u64, u64)> {
-    tree::done(daemon, |tx, numbers| {
+fn crashed(
+    daemon: &mut Daemon<Vec<u64>>,
+    prepare: for<'d> fn(Transaction<'d>) -> Transaction<'d>,
+) -> crashbed::Result<(u64, u64)> {
+    let outcome = prepare(daemon.prepare(CheckpointResume)).run(|tx, numbers| {
         if tx.crash().is_none() {
             tree::stamp_and_fault();
         }
@@ -64,6 +90,7 @@ fn crashed(daemon: &mut Daemon<Vec<u64>>) -> crashbed::Result<(u64, u64)> {
         tx.done();
         Ok(())
     })?;
+    assert_eq!(outcome, Outcome::Done(()));
     let stamp = tree::stamp().load(Ordering::Relaxed);
     let recovery = &daemon.report().recoveries[0];
     Ok((recovery.started_ns - stamp, recovery.first_operation_ns - stamp))

@@ -1,0 +1,90 @@
+//! From a SIGKILL to the notice of it, with and without somebody who keeps the memory.
+//!
+//! The kernel tells of an end when the address space has been torn down, and that takes the longer the more of it was
+//! touched. It is torn down by the last process that has it: a keeper shares it, sleeps, and is killed afterwards.
+
+use super::board::Flag;
+use super::failed;
+use super::processes::Child;
+use super::track::{Track, Words};
+use crate::error::{Error, Result};
+use crate::sys::bare::{self, Access, SharedMemory};
+use crate::sys::event::{self, Status};
+use crate::sys::{Errno, clock, process, signal};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+/// Laps that are walked before those that count.
+const WARM_UP: usize = 2;
+
+/// What a victim says.
+#[repr(C)]
+struct Report {
+    /// It has touched its region, and works.
+    ready: Flag,
+    /// Its keeper's id, written by the kernel.
+    keeper: AtomicI32,
+}
+
+// SAFETY: two atomics, for which zeros are valid.
+unsafe impl Words for Report {}
+
+pub(super) fn to_pidfd(region_bytes: usize, with_keeper: bool, laps: usize) -> Result<Vec<u64>> {
+    let region = SharedMemory::new(region_bytes).map_err(failed("the region of a floor"))?;
+    let track = Track::<Report>::new(0)?;
+    let mut measured = Vec::with_capacity(laps);
+    for lap in 0..WARM_UP + laps {
+        let ns = lap_of(&region, track.words(), with_keeper)?;
+        if lap >= WARM_UP {
+            measured.push(ns);
+        }
+    }
+    Ok(measured)
+}
+
+fn lap_of(region: &SharedMemory, words: &Report, with_keeper: bool) -> Result<u64> {
+    words.ready.lower();
+    words.keeper.store(0, Ordering::Relaxed);
+    let parent = process::id();
+    let life = || {
+        if !process::die_with_parent(parent) {
+            return;
+        }
+        // SAFETY: the region is mapped, shared and writable.
+        unsafe { bare::fault_in(region.span(), Access::Write) };
+        if with_keeper {
+            // Where there is none, nobody finds its id.
+            let _ = bare::keep_memory(parent, &words.keeper);
+        }
+        words.ready.raise_and_wake();
+        loop {
+            std::hint::spin_loop();
+        }
+    };
+    // SAFETY: the caller has one thread.
+    let victim = unsafe { Child::fork("victim", life) }?;
+    let ready = until_ready(&victim, words);
+    let keeper = words.keeper.load(Ordering::Relaxed);
+    let _keeper = (keeper != 0).then(|| Child::adopted("keeper", keeper));
+    ready?;
+    if with_keeper && keeper == 0 {
+        return Err(Error::system("making a keeper", Errno::EAGAIN));
+    }
+    let pidfd = event::pidfd(victim.pid()).map_err(failed("a victim's pidfd"))?;
+    // So that it works, and does not still return from waking this process.
+    std::thread::sleep(Duration::from_millis(1));
+    let killed_ns = clock::now_ns();
+    signal::send(victim.pid(), libc::SIGKILL).map_err(failed("killing a victim"))?;
+    while !event::wait_readable([pidfd.as_fd()], None).map_err(failed("waiting for a pidfd"))?[0] {}
+    let known_ns = clock::now_ns();
+    victim.ends_by(Status::Killed(libc::SIGKILL))?;
+    Ok(known_ns - killed_ns)
+}
+
+fn until_ready(victim: &Child, words: &Report) -> Result<()> {
+    while !words.ready.sleep_for(Duration::from_millis(100)) {
+        victim.still_runs(|| words.ready.is_raised())?;
+    }
+    Ok(())
+}
