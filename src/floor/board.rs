@@ -11,7 +11,9 @@
 //!
 //! Each word has a cache line to itself, so that a stamp does not take the line away from who spins on another.
 
-use crate::sys::{bare, event};
+use crate::span::Span;
+use crate::sys::event;
+use crate::sys::memory::{self, PAGE};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -64,7 +66,7 @@ impl Flag {
     /// Sleeps until it is raised, or for `limit`; whether it is raised.
     pub(super) fn sleep_for(&self, limit: Duration) -> bool {
         if !self.is_raised() {
-            bare::futex_wait_for(&self.0, 0, limit);
+            event::futex_wait_for(&self.0, 0, u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
         }
         self.is_raised()
     }
@@ -97,6 +99,11 @@ pub(super) struct Board {
 }
 
 impl Board {
+    /// Faults the page in, for a process that is about to measure.
+    pub(super) fn touch(&self) {
+        memory::populate_to_write(Span { start: std::ptr::from_ref(self) as usize, len: PAGE });
+    }
+
     /// For the next lap.
     pub(super) fn clear(&self) {
         for flag in [&*self.told, &*self.released, &*self.ready, &self.done] {

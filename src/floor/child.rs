@@ -1,11 +1,12 @@
 //! The two processes of a whole recovery: the child that dies, and its successor.
 
 use super::board::{Board, Flag};
-use super::{BareNotice, BareStart, ready};
+use super::{BareNotice, BareStart};
 use crate::here::{self, Kind, Source};
 use crate::mailbox::Mailbox;
 use crate::mechanism;
 use crate::panics;
+use crate::prefault;
 use crate::region::Region;
 use crate::sys::{bare, clock, process, signal};
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
@@ -84,9 +85,11 @@ pub(super) fn doom(role: Role<'_>, notice: BareNotice, target: Target<'_>) {
         if unsafe { signal::handle_crashes(on_fault) }.is_err() {
             process::exit_now(1);
         }
-        ready::before_fault(role.region);
+        // What its handler uses. One that is waited for is left as small as it is: its death takes the longer, the more
+        // there is to tear down.
+        prefault::touch(role.region);
     }
-    ready::board(role.board);
+    role.board.touch();
     let me = process::id();
     settle();
     role.board.fault_ns.store(clock::now_ns(), Ordering::Relaxed);
@@ -120,10 +123,11 @@ pub(super) fn succeed(role: Role<'_>, first_operation: &dyn Fn(u64)) {
     enter(role);
     here::set_source(Source::Region);
     if start != BareStart::Cold {
-        ready::before_waiting(region);
-        ready::board(board);
+        prefault::touch(region);
+        board.touch();
+        // The kernel's own page of code for it.
         clock::now_ns();
-        faults_before = bare::minor_faults();
+        faults_before = process::page_faults();
         board.ready.raise_and_wake();
         if start == BareStart::Hot {
             board.released.spin()
@@ -137,6 +141,6 @@ pub(super) fn succeed(role: Role<'_>, first_operation: &dyn Fn(u64)) {
         process::exit_now(1);
     }
     board.done_ns.store(clock::now_ns(), Ordering::Relaxed);
-    board.faults.store(bare::minor_faults() - faults_before, Ordering::Relaxed);
+    board.faults.store(process::page_faults() - faults_before, Ordering::Relaxed);
     board.done.raise_and_wake();
 }

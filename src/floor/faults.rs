@@ -20,10 +20,9 @@ use crate::sys::bare;
 use crate::sys::event::{self, Status};
 use crate::sys::{clock, process, signal};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 /// How long a process waits for the other's answer before it takes it for dead.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// How the other process waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -172,16 +171,16 @@ fn hear_all(words: &Hearing, wait: Wait) {
 
 /// Sleeps until `word` is `value`; ends the process where that takes too long. Async-signal-safe.
 fn sleep_until(word: &AtomicU32, value: u32) {
-    let until = clock::now_ns() + u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+    let until_ns = clock::now_ns() + PATIENCE_NS;
     loop {
         let now = word.load(Ordering::Acquire);
         if now == value {
             return;
         }
-        if clock::now_ns() > until {
+        if clock::now_ns() > until_ns {
             process::exit_now(libc::ETIMEDOUT);
         }
-        bare::futex_wait_for(word, now, PATIENCE);
+        event::futex_wait_for(word, now, PATIENCE_NS);
     }
 }
 

@@ -8,8 +8,10 @@ use super::failed;
 use super::processes::Child;
 use super::track::{Track, Words};
 use crate::error::{Error, Result};
-use crate::sys::bare::{self, Access, SharedMemory};
+use crate::span::Span;
+use crate::sys::bare::{self, SharedMemory};
 use crate::sys::event::{self, Status};
+use crate::sys::memory::{self, PAGE};
 use crate::sys::{Errno, clock, process, signal};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -51,8 +53,7 @@ fn lap_of(region: &SharedMemory, words: &Report, with_keeper: bool) -> Result<u6
         if !process::die_with_parent(parent) {
             return;
         }
-        // SAFETY: the region is mapped, shared and writable.
-        unsafe { bare::fault_in(region.span(), Access::Write) };
+        touch(region.span());
         if with_keeper {
             // Where there is none, nobody finds its id.
             let _ = bare::keep_memory(parent, &words.keeper);
@@ -87,4 +88,14 @@ fn until_ready(victim: &Child, words: &Report) -> Result<()> {
         victim.still_runs(|| words.ready.is_raised())?;
     }
     Ok(())
+}
+
+/// Writes to every page.
+fn touch(region: Span) {
+    // Where the kernel can, all at once; the loop then only finds them there.
+    memory::populate_to_write(region);
+    for page in (region.start..region.end()).step_by(PAGE) {
+        // SAFETY: the region is mapped and writable, and nothing else is in it.
+        unsafe { (page as *mut u8).write_volatile(1) };
+    }
 }

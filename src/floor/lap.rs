@@ -3,7 +3,7 @@
 use super::board::{Board, Flag};
 use super::child::{self, Role, Target};
 use super::processes::Child;
-use super::{BareNotice, BareStart, Lap, failed, ready};
+use super::{BareNotice, BareStart, Lap, failed};
 use crate::daemon_core::Core;
 use crate::error::{Error, Result};
 use crate::mechanism;
@@ -15,21 +15,23 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// The children of a lap: where their ids stand, and their names in errors.
+const DOOMED: (usize, &str) = (0, "child");
+const SUCCESSOR: (usize, &str) = (1, "successor");
+
 pub(super) fn lap(core: &Core, notice: BareNotice, start: BareStart, first_operation: &dyn Fn(u64)) -> Result<Lap> {
     let region = core.region();
     let board = board(region);
     board.clear();
-    ready::find_code();
     // For the crash handler that a successor has from its daemon.
-    let mailbox = region.mailbox();
+    let mailbox = region.seat(0);
     mailbox.prepare(0, 0, clock::now_ns());
     let role = Role { region, mailbox, board, start, daemon: process::id() };
     let succeed = || child::succeed(role, first_operation);
 
     let mut ahead = None;
     if start != BareStart::Cold {
-        let successor = fork("successor", succeed)?;
-        stand_for(region, &successor);
+        let successor = fork(region, SUCCESSOR, succeed)?;
         wait_for(&board.ready, &[&successor])?;
         ahead = Some(successor);
     }
@@ -40,10 +42,7 @@ pub(super) fn lap(core: &Core, notice: BareNotice, start: BareStart, first_opera
         _ => Target::daemon(board, role.daemon),
     };
     let _processors = KeptProcessors::of_this_process();
-    let doomed = fork("child", || child::doom(role, notice, target))?;
-    if ahead.is_none() {
-        stand_for(region, &doomed);
-    }
+    let doomed = fork(region, DOOMED, || child::doom(role, notice, target))?;
 
     let successor = match ahead {
         Some(successor) if direct => {
@@ -54,7 +53,7 @@ pub(super) fn lap(core: &Core, notice: BareNotice, start: BareStart, first_opera
             await_notice(core, board, notice, &doomed)?;
             restore(region);
             match ahead {
-                None => fork("successor", succeed).inspect(|successor| stand_for(region, successor))?,
+                None => fork(region, SUCCESSOR, succeed)?,
                 Some(successor) => {
                     Target::successor(board, start, successor.pid()).let_go();
                     successor
@@ -80,15 +79,19 @@ fn board(region: &Region) -> &Board {
     unsafe { &*(stage.start as *const Board) }
 }
 
-fn fork(name: &'static str, life: impl FnOnce()) -> Result<Child> {
+/// Forks a child. Its id stands where the root looks for those that it has to wait for when a daemon has died.
+fn fork(region: &Region, (seat, name): (usize, &'static str), life: impl FnOnce()) -> Result<Child> {
     // SAFETY: a daemon has one thread.
-    unsafe { Child::fork(name, life) }
+    let child = unsafe { Child::fork(name, life) }?;
+    region.daemon_mailbox().children[seat].store(child.pid(), Ordering::Relaxed);
+    Ok(child)
 }
 
-/// Has the root wait for this one before it makes a daemon again that has died: of two children, the one that may write
-/// to the region. The other dies with the daemon too, and is waited for by nobody.
-fn stand_for(region: &Region, child: &Child) {
-    region.daemon_mailbox().child.store(child.pid(), Ordering::Relaxed);
+/// Forgets the children of a lap, which are gone.
+pub(super) fn forget_children(region: &Region) {
+    for (seat, _) in [DOOMED, SUCCESSOR] {
+        region.daemon_mailbox().children[seat].store(0, Ordering::Relaxed);
+    }
 }
 
 /// Waits until the daemon knows of the child's death, or of its last word.

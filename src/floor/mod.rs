@@ -27,7 +27,6 @@ mod kills;
 mod lap;
 mod path;
 mod processes;
-mod ready;
 mod threads;
 mod track;
 
@@ -37,7 +36,6 @@ use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::recoverable::Recoverable;
 use crate::sys::Errno;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How a bare child dies, and by that how its death becomes known.
@@ -105,7 +103,7 @@ impl<S: Recoverable + Default> Daemon<S> {
             // SAFETY: `lap` passes the address of the state of type S, in a process where nothing else borrows it.
             first_operation(unsafe { &mut *(root as *mut S) });
         });
-        region.daemon_mailbox().child.store(0, Ordering::Relaxed);
+        lap::forget_children(region);
         lap::restore(region);
         mechanism.end(region).map_err(failed("opening the gate"))?;
         lap

@@ -7,7 +7,7 @@ use super::track::{Track, Words};
 use crate::error::{Error, Result};
 use crate::sys::event::{self, Status};
 use crate::sys::process::{self, Forked};
-use crate::sys::{bare, clock};
+use crate::sys::{clock, signal, thread};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 /// What stops a thread.
@@ -67,7 +67,7 @@ pub(super) fn stop(threads: usize, laps: usize) -> Result<Vec<u64>> {
 fn stop_all(track: &Track<Nothing>, count: u32) -> std::io::Result<()> {
     THREADS.store(count, Ordering::Relaxed);
     // SAFETY: `on_stop` loads, stores and makes system calls: async-signal-safe.
-    unsafe { bare::handle(STOP, on_stop) }?;
+    unsafe { signal::handle(STOP, on_stop) }?;
     let ids: &'static [AtomicI32] = Vec::leak((0..count).map(|_| AtomicI32::new(0)).collect());
     for id in ids {
         std::thread::Builder::new().stack_size(STACK).spawn(|| {
@@ -78,7 +78,6 @@ fn stop_all(track: &Track<Nothing>, count: u32) -> std::io::Result<()> {
             }
         })?;
     }
-    let process = process::id();
     track.walk(|_| {
         while WORKING.load(Ordering::Acquire) < count {
             std::thread::yield_now();
@@ -88,7 +87,7 @@ fn stop_all(track: &Track<Nothing>, count: u32) -> std::io::Result<()> {
         ANSWERS.store(0, Ordering::Relaxed);
         let begun_ns = clock::now_ns();
         for id in ids {
-            bare::signal_thread(process, id.load(Ordering::Relaxed), STOP);
+            thread::send(id.load(Ordering::Relaxed), STOP);
         }
         wait_for(count, begun_ns + SPIN_NS);
         let stopped_ns = clock::now_ns();

@@ -3,8 +3,8 @@
 use super::failed;
 use crate::error::Result;
 use crate::span::Span;
-use crate::sys::bare::{self, Access, SharedMemory};
-use crate::sys::memory::PAGE;
+use crate::sys::bare::SharedMemory;
+use crate::sys::memory::{self, PAGE};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,7 +21,7 @@ pub(super) unsafe trait Words {}
 
 /// A page of words, the stack, and as many numbers as there are laps.
 pub(super) struct Track<W> {
-    memory: SharedMemory,
+    shared: SharedMemory,
     laps: usize,
     words: PhantomData<W>,
 }
@@ -31,23 +31,22 @@ impl<W: Words> Track<W> {
     pub(super) fn new(laps: usize) -> Result<Self> {
         const { assert!(size_of::<W>() <= PAGE && align_of::<W>() <= PAGE) };
         let len = PAGE + SIGNAL_STACK + laps * size_of::<u64>();
-        let memory = SharedMemory::new(len).map_err(failed("shared memory for the laps of a floor"))?;
-        // SAFETY: just mapped, writable.
-        unsafe { bare::fault_in(memory.span(), Access::Write) };
-        Ok(Self { memory, laps, words: PhantomData })
+        let shared = SharedMemory::new(len).map_err(failed("shared memory for the laps of a floor"))?;
+        memory::populate_to_write(shared.span());
+        Ok(Self { shared, laps, words: PhantomData })
     }
 
     pub(super) fn words(&self) -> &W {
         // SAFETY: the first page, mapped as long as `self`; zeros are valid words, and all of them are atomics.
-        unsafe { &*(self.memory.span().start as *const W) }
+        unsafe { &*(self.shared.span().start as *const W) }
     }
 
     pub(super) fn signal_stack(&self) -> Span {
-        self.memory.span().part(PAGE, SIGNAL_STACK)
+        self.shared.span().part(PAGE, SIGNAL_STACK)
     }
 
     fn measured(&self) -> &[AtomicU64] {
-        let start = self.memory.span().start + PAGE + SIGNAL_STACK;
+        let start = self.shared.span().start + PAGE + SIGNAL_STACK;
         // SAFETY: the memory has room for so many behind the stack; zeros are valid, and all of them are atomics.
         unsafe { std::slice::from_raw_parts(start as *const AtomicU64, self.laps) }
     }

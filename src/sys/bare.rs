@@ -4,10 +4,8 @@ use super::event::Status;
 use super::process::Forked;
 use super::{Errno, check};
 use crate::span::Span;
-use crate::sys::memory::PAGE;
 use std::arch::asm;
-use std::sync::atomic::{AtomicI32, AtomicU32};
-use std::time::Duration;
+use std::sync::atomic::AtomicI32;
 
 /// Forks by `clone(2)` alone. `fork(3)` also runs handlers, takes locks, and has the kernel write the child's id into
 /// memory that the two still share: a page fault before the child's first instruction.
@@ -149,37 +147,6 @@ pub(crate) fn draw(pid: i32) {
     }
 }
 
-/// What a page is faulted in for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// To be read: a private copy is not made.
-    Read,
-    /// To be written: a private page is copied now.
-    Write,
-}
-
-/// Faults every page of `span` in (`madvise(2)`, `MADV_POPULATE_READ` and `_WRITE`, Linux 5.14; page by page before).
-/// No byte changes.
-///
-/// # Safety
-/// `span` is mapped as memory, readable, and for [`Access::Write`] writable.
-pub(crate) unsafe fn fault_in(span: Span, access: Access) {
-    let advice = if access == Access::Read { libc::MADV_POPULATE_READ } else { libc::MADV_POPULATE_WRITE };
-    // SAFETY: changes no byte.
-    let done = check(unsafe { libc::madvise(span.start as *mut _, span.len, advice) });
-    if done != Err(Errno::EINVAL) {
-        return;
-    }
-    for page in (span.start..span.end()).step_by(PAGE) {
-        match access {
-            // SAFETY: mapped and readable, as the caller vouches; volatile, and never looked at.
-            Access::Read => _ = unsafe { (page as *const u8).read_volatile() },
-            // SAFETY: mapped and writable, as the caller vouches; the instruction writes what is there, in one step.
-            Access::Write => unsafe { asm!("lock or byte ptr [{}], 0", in(reg) page, options(nostack)) },
-        }
-    }
-}
-
 /// How child `pid` ended, `None` while it has not; it is reaped then (`waitpid(2)`, `WNOHANG`).
 pub(crate) fn ended(pid: i32) -> Result<Option<Status>, Errno> {
     let mut status = 0;
@@ -189,39 +156,6 @@ pub(crate) fn ended(pid: i32) -> Result<Option<Status>, Errno> {
         _ if libc::WIFEXITED(status) => Some(Status::Exited(libc::WEXITSTATUS(status))),
         _ => Some(Status::Killed(libc::WTERMSIG(status))),
     })
-}
-
-/// Page faults of this process that needed no reading from a disk (`getrusage(2)`).
-pub(crate) fn minor_faults() -> u64 {
-    use nix::sys::resource::{UsageWho, getrusage};
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.minor_page_faults().cast_unsigned())
-}
-
-/// Sleeps while `word` is `value`, but at most for `limit` (`futex(2)`, `FUTEX_WAIT`). May wake without a reason.
-pub(crate) fn futex_wait_for(word: &AtomicU32, value: u32, limit: Duration) {
-    let limit =
-        libc::timespec { tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: limit.subsec_nanos().into() };
-    // SAFETY: the word is aligned and outlives the call, as does the timeout; the kernel only reads both.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, &raw const limit) };
-}
-
-/// Installs `handler` for `signal` (`sigaction(2)`).
-///
-/// # Safety
-/// `handler` is async-signal-safe.
-pub(crate) unsafe fn handle(signal: i32, handler: super::signal::Handler) -> Result<(), Errno> {
-    // SAFETY: all-zero is a valid sigaction, which is plain data.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = handler as usize;
-    action.sa_flags = libc::SA_SIGINFO;
-    // SAFETY: the handler is async-signal-safe, as the caller vouches.
-    check(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) }).map(|_| ())
-}
-
-/// Sends `signal` to thread `thread` of `process` (`tgkill(2)`).
-pub(crate) fn signal_thread(process: i32, thread: i32, signal: i32) {
-    // SAFETY: no pointer is passed.
-    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
 }
 
 /// New memory, empty, that forks share with this process; unmapped when this is dropped.
