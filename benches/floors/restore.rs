@@ -3,35 +3,36 @@
 //! system calls.
 
 use crate::tree;
-use crashbed::{BareNotice, BareStart, Daemon, Declaration, MIB, MechanismKind, Outcome, Prepared};
+use crashbed::{BareNotice, BareStart, Daemon, Declaration, MIB, MechanismKind, Outcome, Spare, Spin};
 use crashbed_policies::CheckpointResume;
 use criterion::Criterion;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// Mechanisms, and MiB of the region.
-const REGIONS: [(MechanismKind, usize); 4] = [
-    (MechanismKind::CopyOnWrite, 1),
-    (MechanismKind::CopyOnWrite, 64),
-    (MechanismKind::FullCopy, 1),
-    (MechanismKind::FullCopy, 16),
-];
+const REGIONS: [(MechanismKind, usize); 3] =
+    [(MechanismKind::CopyOnWrite, 1), (MechanismKind::CopyOnWrite, 64), (MechanismKind::FullCopy, 16)];
 
 /// The ways, by name: each of the engine's with its floor behind it.
-const WAYS: [(&str, Way); 4] = [
-    ("cold", Way::Engine(|prepared| prepared)),
+const WAYS: [(&str, Way); 6] = [
+    ("cold", Way::Engine(Spare::Cold)),
     ("cold-floor", Way::Floor(BareStart::Cold)),
+    ("warm", Way::Engine(Spare::Warm)),
     ("warm-floor", Way::Floor(BareStart::Warm)),
+    ("hot", Way::Engine(Spare::Hot(HOT))),
     ("hot-floor", Way::Floor(BareStart::Hot)),
 ];
 
+/// Enough for a spare to spin until the crash, lap after lap.
+const HOT: Spin = Spin { most: Duration::from_secs(1), percent: 100 };
+/// How long a transaction works before it crashes: its spare is ready then.
+const WORK: Duration = Duration::from_millis(5);
+
 #[derive(Clone, Copy)]
 enum Way {
-    /// A transaction, prepared like this.
-    Engine(for<'d> fn(Transaction<'d>) -> Transaction<'d>),
+    Engine(Spare),
     Floor(BareStart),
 }
-
-type Transaction<'d> = Prepared<'d, Vec<u64>, CheckpointResume>;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     for (mechanism, mib) in REGIONS {
@@ -60,7 +61,7 @@ pub(crate) fn answer(what: &[&str], iterations: u64) {
         for _ in 0..iterations {
             let (hand_over_ns, recovery_ns) = match way {
                 Way::Floor(start) => bare(daemon, start)?,
-                Way::Engine(prepare) => crashed(daemon, prepare)?,
+                Way::Engine(spare) => crashed(daemon, spare)?,
             };
             total += if *until == "hand-over" { hand_over_ns } else { recovery_ns };
         }
@@ -78,12 +79,13 @@ fn bare(daemon: &mut Daemon<Vec<u64>>, start: BareStart) -> crashbed::Result<(u6
     Ok((lap.hand_over_ns, lap.recovery_ns))
 }
 
-fn crashed(
-    daemon: &mut Daemon<Vec<u64>>,
-    prepare: for<'d> fn(Transaction<'d>) -> Transaction<'d>,
-) -> crashbed::Result<(u64, u64)> {
-    let outcome = prepare(daemon.prepare(CheckpointResume)).run(|tx, numbers| {
+fn crashed(daemon: &mut Daemon<Vec<u64>>, spare: Spare) -> crashbed::Result<(u64, u64)> {
+    let outcome = daemon.prepare(CheckpointResume).spare(spare).run(|tx, numbers| {
         if tx.crash().is_none() {
+            let began = Instant::now();
+            while began.elapsed() < WORK {
+                std::hint::spin_loop();
+            }
             tree::stamp_and_fault();
         }
         first_operation(numbers);

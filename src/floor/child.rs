@@ -8,7 +8,7 @@ use crate::mechanism;
 use crate::panics;
 use crate::prefault;
 use crate::region::Region;
-use crate::sys::{bare, clock, process, signal};
+use crate::sys::{bare, clock, memory, process, signal};
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 /// What both have from their daemon.
@@ -87,7 +87,8 @@ pub(super) fn doom(role: Role<'_>, notice: BareNotice, target: Target<'_>) {
         }
         // What its handler uses. One that is waited for is left as small as it is: its death takes the longer, the more
         // there is to tear down.
-        prefault::touch(role.region);
+        prefault::touch_image();
+        memory::populate_to_write(role.region.parts.signal_stack);
     }
     role.board.touch();
     let me = process::id();

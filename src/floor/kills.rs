@@ -7,6 +7,7 @@ use super::board::Flag;
 use super::failed;
 use super::processes::Child;
 use super::track::{Track, Words};
+use crate::declaration;
 use crate::error::{Error, Result};
 use crate::span::Span;
 use crate::sys::bare::{self, SharedMemory};
@@ -25,7 +26,7 @@ const WARM_UP: usize = 2;
 struct Report {
     /// It has touched its region, and works.
     ready: Flag,
-    /// Its keeper's id, written by the kernel.
+    /// Its keeper's id, written by the kernel; less than 0, and an error's number, where there is none.
     keeper: AtomicI32,
 }
 
@@ -33,6 +34,7 @@ struct Report {
 unsafe impl Words for Report {}
 
 pub(super) fn to_pidfd(region_bytes: usize, with_keeper: bool, laps: usize) -> Result<Vec<u64>> {
+    declaration::check_fits(&[("the region of a floor".into(), region_bytes as u64)], declaration::available()?)?;
     let region = SharedMemory::new(region_bytes).map_err(failed("the region of a floor"))?;
     let track = Track::<Report>::new(0)?;
     let mut measured = Vec::with_capacity(laps);
@@ -54,9 +56,8 @@ fn lap_of(region: &SharedMemory, words: &Report, with_keeper: bool) -> Result<u6
             return;
         }
         touch(region.span());
-        if with_keeper {
-            // Where there is none, nobody finds its id.
-            let _ = bare::keep_memory(parent, &words.keeper);
+        if with_keeper && let Err(errno) = bare::keep_memory(parent, &words.keeper) {
+            words.keeper.store(-(errno as i32), Ordering::Relaxed);
         }
         words.ready.raise_and_wake();
         loop {
@@ -67,10 +68,10 @@ fn lap_of(region: &SharedMemory, words: &Report, with_keeper: bool) -> Result<u6
     let victim = unsafe { Child::fork("victim", life) }?;
     let ready = until_ready(&victim, words);
     let keeper = words.keeper.load(Ordering::Relaxed);
-    let _keeper = (keeper != 0).then(|| Child::adopted("keeper", keeper));
+    let _keeper = (keeper > 0).then(|| Child::adopted("keeper", keeper));
     ready?;
-    if with_keeper && keeper == 0 {
-        return Err(Error::system("making a keeper", Errno::EAGAIN));
+    if keeper < 0 {
+        return Err(Error::system("making a keeper", Errno::from_raw(-keeper)));
     }
     let pidfd = event::pidfd(victim.pid()).map_err(failed("a victim's pidfd"))?;
     // So that it works, and does not still return from waking this process.

@@ -95,8 +95,9 @@ impl Path {
 /// In a process with one thread, which is not a tree's: it forks, maps shared memory, and takes SIGCHLD as by default.
 ///
 /// # Errors
-/// [`Error::Threads`] where the process has several, [`Error::System`] where the kernel refuses a call that the path
-/// cannot do without, [`Error::Floor`] where a process ended otherwise than planned.
+/// [`Error::Threads`] where the process has several, [`Error::Memory`] where a region does not fit, [`Error::System`]
+/// where the kernel refuses a call that the path cannot do without, [`Error::Floor`] where a process ended otherwise
+/// than planned.
 pub fn laps(path: Path, extent: Extent, laps: usize) -> Result<Vec<u64>> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads != 1 {

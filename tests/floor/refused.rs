@@ -5,8 +5,8 @@
 use crate::has_children;
 use crate::paths::walks;
 use crate::recoveries::lap_of_each_start;
+use crashbed::MIB;
 use crashbed::floor::{Extent, Path, laps as walk};
-use crashbed::{GIB, MIB};
 
 /// Refuses system call `number` with `errno`, in this process and in all that it forks from now on (`seccomp(2)`); with
 /// `third`, only where its third argument is that.
@@ -82,9 +82,13 @@ pub(crate) fn paths() -> crashbed::Result<()> {
 }
 
 pub(crate) fn memory() -> crashbed::Result<()> {
-    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_AS, GIB as u64, GIB as u64).expect("a limit");
-    let refused = walk(Path::KillToPidfd, Extent { region_bytes: 2 * GIB, threads: 1 }, 1);
+    let more_than_there_is = walk(Path::KillToPidfd, Extent { region_bytes: 1 << 45, threads: 1 }, 1);
+    let refused = more_than_there_is.expect_err("no room").to_string();
+    assert!(refused.contains("the region of a floor: 33554432 MiB"), "{refused}");
+    let limit = 256 * MIB as u64;
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_AS, limit, limit).expect("a limit");
+    let refused = walk(Path::KillToPidfd, Extent { region_bytes: 512 * MIB, threads: 1 }, 1);
     let refused = refused.expect_err("no room").to_string();
-    assert!(refused.contains("region") && refused.contains("ENOMEM"), "{refused}");
+    assert!(refused.contains("the region of a floor") && refused.contains("ENOMEM"), "{refused}");
     walks(Path::KillToPidfd)
 }

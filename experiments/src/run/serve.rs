@@ -126,7 +126,7 @@ impl<'a, W: Work> Bench<'a, W> {
         let notice = match notice {
             "kill" => BareNotice::Kill,
             "heartbeat" => BareNotice::Heartbeat(Duration::from_millis(self.suite.heartbeat.deadline_ms)),
-            _ => BareNotice::Signal,
+            _ => BareNotice::Waitpid,
         };
         let script = self.last_seed.and_then(|seed| W::script(self.suite, self.corpus, seed).ok());
         let Some(script) = script.filter(|_| self.daemon.state().work.is_loaded()) else {
