@@ -102,7 +102,7 @@ pub(super) fn to_handler(laps: usize) -> Result<Vec<u64>> {
         track.walk(|_| {
             let fault_ns = clock::now_ns();
             fault_and_go_on();
-            track.words().heard_ns.load(Ordering::Relaxed) - fault_ns
+            track.words().heard_ns.load(Ordering::Relaxed).saturating_sub(fault_ns)
         });
     };
     // SAFETY: the caller has one thread.
@@ -143,7 +143,7 @@ pub(super) fn to_process(wait: Wait, laps: usize) -> Result<Vec<u64>> {
             let fault_ns = clock::now_ns();
             fault_and_go_on();
             sleep_until(&words.answered, lap);
-            words.heard_ns.load(Ordering::Relaxed) - fault_ns
+            words.heard_ns.load(Ordering::Relaxed).saturating_sub(fault_ns)
         });
     };
     // SAFETY: as above.

@@ -17,8 +17,9 @@
 //! not pin. But a crashed process has no more use for its processor, so its handler *draws* whom it wakes to that very
 //! one (`sched_setaffinity(2)`), and then sleeps: the woken process runs at once, in a cache that is warm. Left to the
 //! scheduler, it is sent to an idle processor, which on a virtual machine costs an interrupt between processors and the
-//! end of a halt: some ten times as much ([`Path::FaultToFutexSleeper`] beside [`Path::FaultToDrawnSleeper`]). Who was
-//! drawn gets its processors back when the lap is over.
+//! end of a halt: some ten times as much ([`Path::FaultToFutexSleeper`] beside [`Path::FaultToDrawnSleeper`]). Where it
+//! would have run here anyway, the two microseconds of the call are lost. Who was drawn gets its processors back when the
+//! lap is over.
 
 mod board;
 mod child;

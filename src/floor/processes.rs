@@ -3,6 +3,7 @@
 use super::failed;
 use crate::crash::signal_name;
 use crate::error::{Error, Result};
+use crate::panics;
 use crate::sys::event::Status;
 use crate::sys::process::{self, Forked};
 use crate::sys::{bare, event};
@@ -16,17 +17,15 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Forks; in the child, runs `life` and exits. `name` is for errors.
+    /// Forks; in the child, runs `life` and exits, with status 1 where it panics. `name` is for errors.
     ///
     /// # Safety
     /// As for [`bare::fork`].
     pub(super) unsafe fn fork(name: &'static str, life: impl FnOnce()) -> Result<Self> {
         // SAFETY: as the caller vouches.
         match unsafe { bare::fork() }.map_err(failed("forking a bare process"))? {
-            Forked::Child => {
-                life();
-                process::exit_now(0)
-            }
+            // A panic must not unwind into what the parent goes on with.
+            Forked::Child => process::exit_now(i32::from(panics::catch(life).is_err())),
             Forked::Parent(pid) => Ok(Self::adopted(name, pid)),
         }
     }

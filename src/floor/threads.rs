@@ -5,6 +5,7 @@ use super::failed;
 use super::processes::Child;
 use super::track::{Track, Words};
 use crate::error::{Error, Result};
+use crate::panics;
 use crate::sys::event::{self, Status};
 use crate::sys::process::{self, Forked};
 use crate::sys::{clock, signal, thread};
@@ -55,8 +56,14 @@ pub(super) fn stop(threads: usize, laps: usize) -> Result<Vec<u64>> {
     // SAFETY: the caller has one thread.
     match unsafe { process::fork() }.map_err(failed("forking a bare process"))? {
         Forked::Child => {
-            let ended = if process::die_with_parent(parent) { stop_all(&track, count) } else { Ok(()) };
-            process::exit_now(ended.map_or_else(|error| error.raw_os_error().unwrap_or(1), |()| 0))
+            let stopped =
+                panics::catch(|| if process::die_with_parent(parent) { stop_all(&track, count) } else { Ok(()) });
+            let status = match stopped {
+                Ok(Ok(())) => 0,
+                Ok(Err(error)) => error.raw_os_error().unwrap_or(1),
+                Err(_) => 1,
+            };
+            process::exit_now(status)
         }
         Forked::Parent(pid) => Child::adopted("process with threads", pid).ends_by(Status::Exited(0))?,
     }
