@@ -38,11 +38,16 @@ pub(crate) fn find_image() {
     });
 }
 
-/// Touches what the first operation of a transaction on `region` is likely to need. In a spare.
-pub(crate) fn touch(region: &Region) {
+/// Touches the code and the statics of program and libraries.
+pub(crate) fn touch_image() {
     for &(span, written) in IMAGE.get().into_iter().flatten() {
         if written { memory::populate_to_write(span) } else { memory::populate_to_read(span) }
     }
+}
+
+/// Touches what the first operation of a transaction on `region` is likely to need. In a spare.
+pub(crate) fn touch(region: &Region) {
+    touch_image();
     let here = 0u8;
     let top = (&raw const here as usize) & !(PAGE - 1);
     memory::populate_to_write(Span { start: top - STACK, len: STACK });

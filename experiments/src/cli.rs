@@ -1,5 +1,6 @@
 //! The command line: its words, and what each asks for.
 
+use crate::bare::BareArgs;
 use crate::levels::LARGEST_SEED;
 use crate::names::{FAULTS, MECHANISMS, POLICIES, Table, WORKLOADS};
 use clap::builder::{PossibleValue, TypedValueParser};
@@ -41,6 +42,9 @@ pub enum Command {
     /// Be the tree of a run: started by the program itself, with the setup on standard input
     #[command(hide = true)]
     Tree,
+    /// Walk the bare paths of the floor: started by a run, in a process of one thread
+    #[command(hide = true)]
+    Bare(BareArgs),
 }
 
 /// What `run` takes.

@@ -1,4 +1,5 @@
 //! Faults, workloads, oracles, suites, statistics and plots for `crashbed`.
+pub mod bare;
 pub mod catalog;
 pub mod cli;
 pub mod conclude;

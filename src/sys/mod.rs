@@ -4,6 +4,7 @@
 //! misused into undefined behaviour (anything that maps, unmaps or drops memory by address) is an `unsafe fn` whose
 //! contract says what the caller must own.
 
+pub(crate) mod bare;
 pub(crate) mod clock;
 pub(crate) mod event;
 pub(crate) mod keeper;
