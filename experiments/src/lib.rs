@@ -1,5 +1,6 @@
 //! Faults, workloads, oracles, suites, statistics and plots for `crashbed`.
 pub mod catalog;
+mod child;
 pub mod cli;
 pub mod conclude;
 pub mod doctor;
