@@ -9,6 +9,7 @@ pub mod interrupt;
 pub mod levels;
 pub mod list;
 pub mod manifest;
+pub mod measures;
 pub mod names;
 pub mod narrow;
 pub mod oracle;

@@ -1,0 +1,156 @@
+//! Measures, from a round in a process of its own to the table in a run's report.
+
+mod support;
+
+use crashbed_experiments::record::{Level, Measurement, Unit};
+use crashbed_experiments::results;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use support::{at_work_in, nothing_is_left};
+
+fn measure(folder: &Path, name: &str, laps: u64, settings: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    command.args(["measure", name, "--seed", "7", "--laps", &laps.to_string(), "--settings", settings]);
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+/// Makes a round in a folder of its own, in which nothing is left running.
+fn round(name: &str, laps: u64, settings: &str) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let said = lines(&measure(folder.path(), name, laps, settings).output().unwrap());
+    nothing_is_left(folder.path());
+    said
+}
+
+fn rows(said: &[Value]) -> BTreeSet<&str> {
+    said.iter().map(|row| row["row"].as_str().unwrap_or_else(|| panic!("{row}"))).collect()
+}
+
+fn samples(row: &Value) -> Vec<u64> {
+    row["samples"].as_array().unwrap().iter().map(|sample| sample.as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_pool_fails_over() {
+    let said = round("pool", 21, r#"{"records": 50}"#);
+    assert_eq!(rows(&said), BTreeSet::from(["call", "failover", "hand-over", "new-worker"]));
+    for row in &said {
+        assert_eq!((samples(row).len(), &row["unit"], &row["levels"]["records"]), (21, &"ns".into(), &50.into()));
+    }
+    // The idle worker is at the request before it has answered it, in each lap.
+    let of = |name: &str| samples(said.iter().find(|row| row["row"] == name).unwrap());
+    assert!(of("hand-over").iter().zip(of("failover")).all(|(begun, answered)| 0 < *begun && *begun < answered));
+}
+
+#[test]
+fn a_killed_round_leaves_nothing_running() {
+    for name in ["pool", "erlang"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = measure(folder.path(), name, 100_000, "{}").stdout(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while at_work_in(folder.path()).len() < 2 && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "`{name}` starts nothing");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        nothing_is_left(folder.path());
+    }
+}
+
+fn erlang_is_installed() -> bool {
+    let found = |program: &str| Command::new(program).arg("-version").stdin(Stdio::null()).output().is_ok();
+    found("erl") && found("erlc")
+}
+
+#[test]
+fn a_supervisor_restarts_where_otp_is_installed() {
+    let said = round("erlang", 12, r#"{"records": 50}"#);
+    if !erlang_is_installed() {
+        assert!(said[0]["skipped"].as_str().unwrap().starts_with("skipped, because `erl"), "{said:?}");
+        return;
+    }
+    assert_eq!(rows(&said), BTreeSet::from(["call", "first-call", "restart"]));
+    // A call for each busy wait; the others for each way to wait, too.
+    assert_eq!(said.len(), 2 * (1 + 2 * 2));
+    for row in &said {
+        assert!(samples(row).len() == 12 && samples(row).iter().all(|ns| *ns > 0), "{row}");
+    }
+    // A process is up before it has answered, in each lap.
+    for restart in said.iter().filter(|row| row["row"] == "restart") {
+        let call = said.iter().find(|row| row["row"] == "first-call" && row["levels"] == restart["levels"]).unwrap();
+        assert!(samples(restart).iter().zip(samples(call)).all(|(up, answered)| *up < answered));
+    }
+}
+
+#[test]
+fn a_missing_program_is_skipped_with_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = lines(&measure(folder.path(), "erlang", 3, "{}").env("PATH", folder.path()).output().unwrap());
+    assert_eq!(said, [serde_json::json!({ "skipped": "skipped, because `erlc` is not installed" })]);
+}
+
+const SUITE: &str = r#"
+name = "small"
+question = "Is it measured?"
+seed = 7
+[factors]
+policy = "checkpoint-resume"
+mechanism = "copy-on-write"
+workload = "kv"
+fault = "null-read"
+region = "8 MiB"
+trials = 4
+[workload.kv]
+records = 50
+operations = 20
+[floor]
+trials = 0
+[[measure]]
+name = "pool"
+rounds = 2
+laps = 7
+records = 50
+[[measure]]
+name = "erlang"
+rounds = 2
+laps = 1
+"#;
+
+#[test]
+fn a_run_gathers_the_rounds_of_its_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("small.toml"), SUITE).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    command.args(["run", "small.toml", "--out", "out"]).current_dir(folder.path()).env("PATH", folder.path());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let out = folder.path().join("out");
+    let summary = results::load(&out).unwrap().summary.unwrap();
+    let failover = |row: &&Measurement| row.row == "failover";
+    let failover = summary.measurements.iter().find(failover).unwrap();
+    assert_eq!((failover.measure.as_str(), failover.unit, failover.distribution.n), ("pool", Unit::Ns, 14));
+    assert_eq!(failover.levels["records"], Level::Number(50));
+    // There is no Erlang in an empty path: said once, however many rounds.
+    let erlang: Vec<_> = summary.skipped.iter().filter(|why| why.contains("erlang")).collect();
+    assert_eq!(erlang, ["measure `erlang`: skipped, because `erlc` is not installed"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(told.contains("pool failover: ") && report.contains("failover"), "{told}");
+
+    // `report` makes all of it again from what the run left.
+    std::fs::remove_file(out.join("summary.json")).unwrap();
+    let again = Command::new(env!("CARGO_BIN_EXE_crashbed")).arg("report").arg(&out).output().unwrap();
+    assert!(again.status.success());
+    assert_eq!(results::load(&out).unwrap().summary.unwrap(), summary);
+}
