@@ -53,8 +53,24 @@ fn a_pool_fails_over() {
 }
 
 #[test]
+fn a_tree_of_live_transactions_recovers() {
+    let said = round("live", 4, r#"{"transactions": [1, 3, 1099511627776], "records": 20}"#);
+    let (skipped, measured): (Vec<_>, Vec<_>) = said.iter().partition(|said| said["skipped"].is_string());
+    // No kernel has as many descriptors.
+    assert!(skipped.len() == 1 && skipped[0]["skipped"].as_str().unwrap().contains("open files"), "{said:?}");
+    assert_eq!(measured.len(), 2 * 3);
+    for rows in measured.chunks(3) {
+        let [start, hand_over, recovery] = rows else { panic!("{rows:?}") };
+        assert_eq!((&start["row"], samples(start).len(), samples(recovery).len()), (&"start".into(), 1, 4));
+        assert_eq!(hand_over["levels"], recovery["levels"]);
+        let laps = samples(hand_over).into_iter().zip(samples(recovery));
+        assert!(laps.into_iter().all(|(started, done)| 0 < started && started < done), "{rows:?}");
+    }
+}
+
+#[test]
 fn a_killed_round_leaves_nothing_running() {
-    for name in ["pool", "erlang"] {
+    for name in ["pool", "erlang", "live"] {
         let folder = tempfile::tempdir().unwrap();
         let mut child = measure(folder.path(), name, 100_000, "{}").stdout(Stdio::null()).spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(20);

@@ -6,6 +6,7 @@
 
 mod erlang;
 mod gather;
+mod live;
 mod pool;
 mod process;
 mod said;
@@ -32,9 +33,10 @@ pub struct Row {
 }
 
 /// All measures.
-pub const TABLE: [Row; 2] = [
+pub const TABLE: [Row; 3] = [
     row::<pool::Pool>("pool", "a plain pool of worker processes over socket pairs: a crash fails over to the idle one"),
     row::<erlang::Erlang>("erlang", "an Erlang/OTP supervisor that restarts a crashed process, where OTP is installed"),
+    row::<live::Live>("live", "how long a recovery takes beside many live transactions, and their tree to start"),
 ];
 
 /// The settings of a measure, which make its rounds.

@@ -156,6 +156,8 @@ impl Master {
 
     /// A worker's life, until the caller closes its end.
     fn work(&mut self, mut socket: &UnixStream, ahead: bool) -> io::Result<()> {
+        // What a crash then does besides ending the process is nothing.
+        nix::sys::prctl::set_dumpable(false)?;
         if ahead {
             self.state = self.state.clone();
             socket.write_all(&message(0, 0))?;

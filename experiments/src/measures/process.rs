@@ -4,6 +4,7 @@
 use crate::faults::Mapping;
 use nix::errno::Errno;
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
@@ -22,7 +23,8 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Forks a child that lives `life` and ends, with status 0 where that is `Ok`. It leaves no core behind.
+    /// Forks a child that lives `life` and ends, with status 0 where that is `Ok`. Its core is limited to a byte, which
+    /// stops a `core_pattern` pipe too (`core(5)`).
     pub(super) fn fork<E: std::fmt::Display>(life: impl FnOnce() -> Result<(), E>) -> io::Result<Self> {
         let parent = getpid();
         // SAFETY: a measure's process was started by exec and starts no thread, nor do its children.
@@ -59,7 +61,9 @@ impl Drop for Child {
 }
 
 fn live<E: std::fmt::Display>(parent: Pid, life: impl FnOnce() -> Result<(), E>) -> i32 {
-    if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != parent || prctl::set_dumpable(false).is_err() {
+    let small_core =
+        || getrlimit(Resource::RLIMIT_CORE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_CORE, 1.min(hard), hard));
+    if prctl::set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != parent || small_core().is_err() {
         return 1;
     }
     // The standard library's handler looks for overflowed stacks; a plain process dies at once.
