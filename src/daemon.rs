@@ -6,14 +6,16 @@ use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::heap;
 use crate::here::{self, Source};
+use crate::life::{Program, Situation};
 use crate::peer::Peer;
 use crate::policy::{Intensity, RestartPolicy};
 use crate::recoverable::Recoverable;
 use crate::report::Report;
 use crate::scene::{Answer, Answered, Scene};
+use crate::spare::Spare;
 use crate::supervise::{self, Ended, Settings};
 use crate::sys::event;
-use crate::transaction::{Program, Situation, Tx};
+use crate::transaction::Tx;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
@@ -56,8 +58,7 @@ impl<S: Recoverable + Default> Daemon<S> {
 
     /// A transaction with settings of its own.
     pub fn prepare<'d, P: RestartPolicy>(&'d mut self, policy: P) -> Prepared<'d, S, P> {
-        let declared = &self.core.region().declaration;
-        let settings = Settings { heartbeat: declared.heartbeat, intensity: declared.intensity };
+        let settings = Settings::of(&self.core.region().declaration);
         Prepared { daemon: self, policy, settings, on_crash: None }
     }
 
@@ -185,6 +186,12 @@ impl<'d, S: Recoverable + Default, P: RestartPolicy> Prepared<'d, S, P> {
     /// How many crashes in what time are too many; as declared for the daemon unless set.
     pub fn intensity(mut self, intensity: Intensity) -> Self {
         self.settings.intensity = intensity;
+        self
+    }
+
+    /// How a successor is made ready; as declared for the daemon unless set.
+    pub fn spare(mut self, spare: Spare) -> Self {
+        self.settings.spare = spare;
         self
     }
 

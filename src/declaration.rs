@@ -8,6 +8,7 @@ use crate::Crash;
 use crate::error::{Error, Result};
 use crate::mechanism_kind::MechanismKind;
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
+use crate::spare::Spare;
 use crate::sys::memory::PAGE;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub struct Declaration {
     pub(crate) heartbeat: Duration,
     pub(crate) intensity: Intensity,
     pub(crate) policy: Box<dyn RestartPolicy + Send>,
+    pub(crate) spare: Spare,
 }
 
 impl Declaration {
@@ -56,6 +58,7 @@ impl Declaration {
             heartbeat: Duration::from_secs(5),
             intensity: Intensity::default(),
             policy: Box::new(Resume),
+            spare: Spare::Cold,
         }
     }
 
@@ -103,6 +106,12 @@ impl Declaration {
     /// What a successor of the *daemon* finds; the last commit unless declared.
     pub fn policy(mut self, policy: impl RestartPolicy + Send + 'static) -> Self {
         self.policy = Box::new(policy);
+        self
+    }
+
+    /// How successors of transactions are made ready; cold unless declared.
+    pub fn spare(mut self, spare: Spare) -> Self {
+        self.spare = spare;
         self
     }
 

@@ -71,7 +71,7 @@ impl<S: Recoverable + Default> Daemon<S> {
             // SAFETY: `lap` passes the address of the state of type S, in a process where nothing else borrows it.
             first_operation(unsafe { &mut *(root as *mut S) });
         });
-        region.daemon_mailbox().child.store(0, Ordering::Relaxed);
+        region.daemon_mailbox().children[0].store(0, Ordering::Relaxed);
         restore(region);
         mechanism.end(region).map_err(failed("opening the gate"))?;
         lap
@@ -85,7 +85,7 @@ fn failed(what: &'static str) -> impl Fn(Errno) -> Error {
 fn lap(core: &Core, notice: BareNotice, first_operation: &dyn Fn(u64)) -> Result<Lap> {
     let region = core.region();
     let daemon = process::id();
-    let mailbox = region.mailbox();
+    let mailbox = region.seat(0);
     mailbox.prepare(0, 0, clock::now_ns());
 
     let doomed = fork(region, || doom(region, notice, daemon))?;
@@ -132,7 +132,7 @@ fn fork(region: &Region, life: impl FnOnce()) -> Result<i32> {
             process::exit_now(0)
         }
         Forked::Parent(pid) => {
-            region.daemon_mailbox().child.store(pid, Ordering::Relaxed);
+            region.daemon_mailbox().children[0].store(pid, Ordering::Relaxed);
             Ok(pid)
         }
     }
@@ -156,7 +156,7 @@ fn doom(region: &Region, notice: BareNotice, daemon: i32) {
     signal::take_handler_away(libc::SIGSEGV);
     let me = process::id();
     settle();
-    region.mailbox().beat_ns.store(clock::now_ns(), Ordering::Relaxed);
+    region.seat(0).beat_ns.store(clock::now_ns(), Ordering::Relaxed);
     match notice {
         BareNotice::Signal => signal::fault(),
         BareNotice::Kill => {
@@ -178,7 +178,7 @@ fn settle() {
 
 /// The successor, from its first instruction to the end of its first operation.
 fn succeed(region: &Region, first_operation: &dyn Fn(u64), daemon: i32) {
-    let mailbox = region.mailbox();
+    let mailbox = region.seat(0);
     mailbox.started_ns.store(clock::now_ns(), Ordering::Relaxed);
     here::become_kind(Kind::Transaction, region.parts.state, region.parts.scratch, mailbox, -1);
     enter(region, daemon);
@@ -192,7 +192,7 @@ fn succeed(region: &Region, first_operation: &dyn Fn(u64), daemon: i32) {
 
 /// Sleeps until the child has been silent for `deadline`. True where the tree shuts down before.
 fn outwait(core: &Core, deadline: Duration) -> Result<bool> {
-    let mailbox = core.region().mailbox();
+    let mailbox = core.region().seat(0);
     loop {
         let silent = Duration::from_nanos(clock::now_ns().saturating_sub(mailbox.beat_ns.load(Ordering::Relaxed)));
         let left = deadline.saturating_sub(silent);

@@ -2,7 +2,7 @@
 //!
 //! Plain atomics and thread-locals without destructors, so that both may read them at any moment.
 
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, SEATS};
 use crate::span::Span;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
@@ -36,6 +36,8 @@ static STATE_LEN: AtomicUsize = AtomicUsize::new(0);
 static SCRATCH_START: AtomicUsize = AtomicUsize::new(0);
 static SCRATCH_LEN: AtomicUsize = AtomicUsize::new(0);
 static MAILBOX: AtomicPtr<Mailbox> = AtomicPtr::new(std::ptr::null_mut());
+/// The mailboxes of the region's seats; null outside of a transaction.
+static MAILBOXES: [AtomicPtr<Mailbox>; SEATS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; SEATS];
 static EVENT: AtomicI32 = AtomicI32::new(-1);
 
 thread_local! {
@@ -76,6 +78,19 @@ pub(crate) fn scratch() -> Span {
 pub(crate) fn mailbox() -> Option<&'static Mailbox> {
     // SAFETY: `become_kind` stored a mailbox of a region; regions stay mapped as long as the process lives.
     unsafe { MAILBOX.load(Ordering::Relaxed).as_ref() }
+}
+
+/// Tells a transaction the mailboxes of its region's seats.
+pub(crate) fn know_seats(seats: [&Mailbox; SEATS]) {
+    for (known, seat) in MAILBOXES.iter().zip(seats) {
+        known.store(std::ptr::from_ref(seat).cast_mut(), Ordering::Relaxed);
+    }
+}
+
+/// The mailbox of another seat of the region, in a transaction.
+pub(crate) fn seat(seat: usize) -> Option<&'static Mailbox> {
+    // SAFETY: as for `mailbox`.
+    MAILBOXES.get(seat).and_then(|known| unsafe { known.load(Ordering::Relaxed).as_ref() })
 }
 
 /// The event descriptor that wakes the parent; -1 where there is none.

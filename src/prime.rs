@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::notice;
 use crate::panics;
+use crate::prefault;
 use crate::sys::{pagemap, process, signal};
 use nix::sys::resource::Resource;
 use std::hash::BuildHasher;
@@ -32,6 +33,8 @@ pub(crate) fn prime() -> Result<()> {
     process::limit_core_dumps().map_err(failed("limiting core dumps"))?;
     pagemap::choose_way().map_err(failed("reading /proc/self/pagemap"))?;
     notice::find_image();
+    notice::draw_secret().map_err(failed("drawing a random number"))?;
+    prefault::find_image();
     panics::install_hook();
     use_lazy_things();
     Ok(())

@@ -1,6 +1,7 @@
 //! The root at work: forks the daemons, follows them, makes them again when they crash, and shuts the tree down.
 
 use crate::crash::Crash;
+use crate::crew::Crew;
 use crate::daemon_core::Core;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
@@ -13,6 +14,7 @@ use crate::policy::{self, Action, History};
 use crate::prime;
 use crate::region::Region;
 use crate::report::Report;
+use crate::spare::{Measured, SpinBudget};
 use crate::sys::process::{self, Forked};
 use crate::sys::signal::StopSignals;
 use crate::sys::{Errno, clock, event};
@@ -134,7 +136,8 @@ impl<'t, 'a> Tree<'t, 'a> {
         let region = &self.regions[index];
         let name = region.declaration.name.clone();
         let mailbox = region.daemon_mailbox();
-        self.end_orphan(mailbox.child.load(Ordering::Relaxed));
+        let orphans = mailbox.children.each_ref().map(|child| child.load(Ordering::Relaxed));
+        orphans.into_iter().for_each(|pid| self.end_orphan(pid));
         let followed = &mut self.followed[index];
         // An exit before the daemon said how its life ended is a crash, as it is of a transaction.
         if status == event::Status::Exited(0) && mailbox.end() != End::None {
@@ -241,6 +244,11 @@ impl<'t, 'a> Tree<'t, 'a> {
             crash,
             drop_result: None,
             report: Report::default(),
+            crew: Crew::new(self.regions, index),
+            measured: Measured::default(),
+            spin_budget: SpinBudget::default(),
+            spare_bytes: 0,
+            processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         })
     }
 
@@ -272,7 +280,7 @@ impl<'t, 'a> Tree<'t, 'a> {
         }
         for (daemon, region) in self.followed.iter_mut().zip(self.regions.iter()) {
             if !matches!(std::mem::replace(&mut daemon.life, Life::Ended), Life::Ended) {
-                orphans.push(region.daemon_mailbox().child.load(Ordering::Relaxed));
+                orphans.extend(region.daemon_mailbox().children.each_ref().map(|child| child.load(Ordering::Relaxed)));
             }
         }
         orphans.into_iter().for_each(|pid| self.end_orphan(pid));

@@ -19,9 +19,8 @@ mod restarts;
 #[path = "crashes/shutdown.rs"]
 mod shutdown;
 
-use crashbed::MechanismKind;
 use std::process::ExitCode;
-use support::{Scenario, Test, passes};
+use support::{Scenario, Test, each};
 
 const SCENARIOS: &[Scenario] = &[
     ("stack-overflow", notices::stack_overflow),
@@ -90,11 +89,4 @@ const TESTS: &[Test] = &[
 
 fn main() -> ExitCode {
     support::main(SCENARIOS, TESTS, &[])
-}
-
-/// Plays a scenario that must succeed under each mechanism.
-fn each(scenario: &str) {
-    for mechanism in MechanismKind::ALL {
-        passes(scenario, mechanism.name());
-    }
 }

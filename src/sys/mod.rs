@@ -11,6 +11,7 @@ pub(crate) mod memory;
 pub(crate) mod pagemap;
 pub(crate) mod process;
 pub(crate) mod signal;
+pub(crate) mod thread;
 
 pub(crate) use nix::errno::Errno;
 

@@ -2,7 +2,7 @@
 
 use crate::support::board::Board;
 use crate::support::fault::{self, Fault};
-use crate::support::{argument, state::Linked};
+use crate::support::{mechanism_and_spare, state::Linked};
 use crashbed::{Daemon, Declaration, Error, Intensity, MIB, Outcome, Root};
 use crashbed_policies::CheckpointResume;
 use std::sync::atomic::Ordering::SeqCst;
@@ -14,7 +14,8 @@ pub(crate) fn every_crash() -> crashbed::Result<()> {
     let board = Board::new();
     let root = std::process::id();
     let declaration = Declaration::new("crashes", 2 * MIB)
-        .mechanism(argument().parse().expect("a mechanism"))
+        .mechanism(mechanism_and_spare().0)
+        .spare(mechanism_and_spare().1)
         .heartbeat(Duration::from_millis(300))
         .intensity(Intensity::UNLIMITED);
     Root::new()

@@ -231,8 +231,26 @@ pub(crate) fn dies(name: &str, argument: &str, signal: i32) {
     assert_eq!(ended.status.signal(), Some(signal), "scenario `{name}` {argument}: {ended:#?}");
 }
 
-/// A daemon of two mebibytes called `d`, with the mechanism that the scenario was given.
+/// The mechanism and the spare that the scenario was given, as `copy-on-write warm`; the spare is cold where it was not
+/// given.
+pub(crate) fn mechanism_and_spare() -> (crashbed::MechanismKind, crashbed::Spare) {
+    let argument = argument();
+    let mut words = argument.split(' ');
+    let mechanism = words.next().and_then(|word| word.parse().ok()).expect("a mechanism");
+    (mechanism, words.next().map_or(crashbed::Spare::Cold, |word| word.parse().expect("a spare")))
+}
+
+/// A daemon of two mebibytes called `d`, with the mechanism and the spare that the scenario was given.
 pub(crate) fn declaration() -> crashbed::Declaration {
-    let mechanism = argument().parse().expect("a mechanism");
-    crashbed::Declaration::new("d", 2 * crashbed::MIB).mechanism(mechanism)
+    let (mechanism, spare) = mechanism_and_spare();
+    crashbed::Declaration::new("d", 2 * crashbed::MIB).mechanism(mechanism).spare(spare)
+}
+
+/// Plays a scenario that must succeed, under each mechanism with each kind of spare.
+pub(crate) fn each(scenario: &str) {
+    for mechanism in crashbed::MechanismKind::ALL {
+        for spare in ["cold", "warm", "hot"] {
+            passes(scenario, &format!("{mechanism} {spare}"));
+        }
+    }
 }
