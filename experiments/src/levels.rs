@@ -30,6 +30,11 @@ pub fn faults<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>,
     OneOrMany(Known(&names::FAULTS)).deserialize(deserializer)
 }
 
+/// Reads ways to make a successor ready.
+pub fn spares<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    OneOrMany(Known(&names::SPARES)).deserialize(deserializer)
+}
+
 /// Reads measures.
 pub fn measure<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Known(&names::MEASURES).deserialize(deserializer)

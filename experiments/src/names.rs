@@ -125,6 +125,22 @@ pub const WORKLOADS: Table = Table {
     ],
 };
 
+/// Ways to make a successor ready; those of [`Spare`](crashbed::Spare).
+pub const SPARES: Table = Table {
+    what: "spare",
+    plural: "spares",
+    names: &[
+        Name { name: "cold", about: "the successor is forked after the crash", kind: "" },
+        Name { name: "warm", about: "the successor is forked ahead, and sleeps until the crash", kind: "" },
+        Name {
+            name: "hot",
+            about: "the successor is forked ahead, and spins for a bounded time, then sleeps",
+            kind: "",
+        },
+        Name { name: "auto", about: "the engine picks one of these by what it measures", kind: "" },
+    ],
+};
+
 /// Faults.
 pub const FAULTS: Table = Table { what: "fault", plural: "faults", names: &faults() };
 
@@ -136,7 +152,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TABLES: [Table; 5] = [POLICIES, MECHANISMS, WORKLOADS, FAULTS, MEASURES];
+    const TABLES: [Table; 6] = [POLICIES, MECHANISMS, WORKLOADS, FAULTS, SPARES, MEASURES];
 
     #[test]
     fn names_are_kebab_case_and_unique() {

@@ -54,13 +54,15 @@ fn a_pool_fails_over() {
 
 #[test]
 fn a_tree_of_live_transactions_recovers() {
-    let said = round("live", 4, r#"{"transactions": [1, 3, 1099511627776], "records": 20}"#);
+    let said =
+        round("live", 4, r#"{"transactions": [1, 3, 1099511627776], "spares": ["cold", "warm"], "records": 20}"#);
     let (skipped, measured): (Vec<_>, Vec<_>) = said.iter().partition(|said| said["skipped"].is_string());
     // No kernel has as many descriptors.
-    assert!(skipped.len() == 1 && skipped[0]["skipped"].as_str().unwrap().contains("open files"), "{said:?}");
-    assert_eq!(measured.len(), 2 * 3);
-    for rows in measured.chunks(3) {
-        let [start, hand_over, recovery] = rows else { panic!("{rows:?}") };
+    assert!(skipped.len() == 2 && skipped[0]["skipped"].as_str().unwrap().contains("open files"), "{said:?}");
+    assert_eq!(measured.len(), 2 * 2 * 4);
+    for rows in measured.chunks(4) {
+        let [start, hand_over, recovery, otherwise] = rows else { panic!("{rows:?}") };
+        assert_eq!(samples(otherwise).len(), 1);
         assert_eq!((&start["row"], samples(start).len(), samples(recovery).len()), (&"start".into(), 1, 4));
         assert_eq!(hand_over["levels"], recovery["levels"]);
         let laps = samples(hand_over).into_iter().zip(samples(recovery));

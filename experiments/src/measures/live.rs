@@ -19,11 +19,10 @@ use crate::levels;
 use crate::record::Unit;
 use crate::workloads::kv::KvState;
 use crate::workloads::ycsb::{Mix, Plan};
-use crashbed::{Daemon, Declaration, Error, Failure, Intensity, MIB, Outcome, Root};
+use crashbed::{Daemon, Declaration, Error, Failure, Intensity, MIB, Outcome, Root, Spare, Start, UnknownSpare};
 use crashbed_policies::CheckpointResume;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::Deserialize;
-use std::fmt;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::num::NonZeroU64;
 use std::sync::atomic::AtomicU64;
@@ -36,6 +35,8 @@ const WARM_UP: u64 = 5;
 const OPERATIONS: u64 = 1_000;
 /// How long a transaction has been at work when it crashes.
 const AT_WORK_NS: u64 = 2_000_000;
+/// Between two laps: what spares may spin adds up again.
+const PAUSE: Duration = Duration::from_millis(4);
 /// Nobody is to be taken for hung here.
 const HEARTBEAT: Duration = Duration::from_secs(3_600);
 /// Descriptors that the root holds for each daemon, and those that it has besides.
@@ -48,9 +49,9 @@ pub(super) struct Live {
     /// How many transactions are alive, the one that crashes included.
     #[serde(deserialize_with = "levels::one_or_many")]
     transactions: Vec<NonZeroU64>,
-    /// How the successor is started.
-    #[serde(deserialize_with = "levels::one_or_many")]
-    spares: Vec<Spare>,
+    /// How the successor is made ready.
+    #[serde(deserialize_with = "levels::spares")]
+    spares: Vec<String>,
     /// Records in the state of the one that crashes.
     #[serde(deserialize_with = "levels::positive")]
     records: u64,
@@ -59,23 +60,7 @@ pub(super) struct Live {
 impl Default for Live {
     fn default() -> Self {
         let transactions = [1, 10, 100, 1_000].into_iter().filter_map(NonZeroU64::new);
-        Self { transactions: transactions.collect(), spares: vec![Spare::Cold], records: 100 }
-    }
-}
-
-/// How a successor is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Spare {
-    /// By a fork after the crash.
-    Cold,
-}
-
-impl fmt::Display for Spare {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cold => "cold",
-        })
+        Self { transactions: transactions.collect(), spares: vec!["cold".to_owned()], records: 100 }
     }
 }
 
@@ -95,19 +80,21 @@ impl Measure for Live {
             .map_err(|error| MeasureError::Unplanned(error.to_string()))?;
         let mut said = Vec::new();
         for &transactions in &self.transactions {
-            for &spare in &self.spares {
+            for name in &self.spares {
                 let level = transactions.get();
+                let spare = name.parse().map_err(|error: UnknownSpare| MeasureError::Unplanned(error.to_string()))?;
                 if let Err(why) = allow_descriptors(DESCRIPTORS.0.saturating_mul(level) + DESCRIPTORS.1) {
                     said.push(Said::skipped(format_args!("{level} transactions need {why}")));
                     continue;
                 }
-                let row = |row, note| {
-                    Sampled::new(row, Unit::Ns, note).at("transactions", level).at("spare", spare.to_string().as_str())
+                let row = |row, unit, note| {
+                    Sampled::new(row, unit, note).at("transactions", level).at("spare", name.as_str())
                 };
                 let mut rows = [
-                    row("start", "the root's first instruction, to every transaction alive"),
-                    row("hand-over", "crash to the successor's first instruction"),
-                    row("recovery", "crash to the successor's first operation done"),
+                    row("start", Unit::Ns, "the root's first instruction, to every transaction alive"),
+                    row("hand-over", Unit::Ns, "crash to the successor's first instruction"),
+                    row("recovery", Unit::Ns, "crash to the successor's first operation done"),
+                    row("otherwise", Unit::Count, "successors in a round that started in another way than declared"),
                 ];
                 let bed = Bed { transactions: level, spare, plan: &plan, laps: round.laps, board: Shared::new()? };
                 match bed.measure()? {
@@ -115,6 +102,7 @@ impl Measure for Live {
                         rows[0].samples.push(times.start_ns);
                         rows[1].samples.extend(times.laps.iter().map(|lap| lap.0));
                         rows[2].samples.extend(times.laps.iter().map(|lap| lap.1));
+                        rows[3].samples.push(times.otherwise);
                         said.extend(rows.map(Said::Row));
                     }
                     Err(ended) => said.push(Said::skipped(format_args!(
@@ -151,6 +139,8 @@ struct Times {
     start_ns: u64,
     /// Hand-over and recovery of each lap.
     laps: Vec<(u64, u64)>,
+    /// Successors that started in another way than declared.
+    otherwise: u64,
 }
 
 impl Bed<'_> {
@@ -172,7 +162,7 @@ impl Bed<'_> {
         let mut read = || -> io::Result<Times> {
             let start_ns = next()?;
             let laps = (0..self.laps).map(|_| Ok((next()?, next()?))).collect::<io::Result<_>>()?;
-            Ok(Times { start_ns, laps })
+            Ok(Times { start_ns, laps, otherwise: next()? })
         };
         let read = read();
         drop(end);
@@ -212,7 +202,9 @@ impl Bed<'_> {
         while self.board[ALIVE].load(Acquire) < self.transactions - 1 {
             std::thread::sleep(Duration::from_millis(1));
         }
+        let mut otherwise = 0;
         for lap in 0..WARM_UP + self.laps {
+            std::thread::sleep(PAUSE);
             let index = lap * 7 % OPERATIONS;
             done(&self.lap(daemon, index)?)?;
             let since_fault = |ns: u64| ns.saturating_sub(self.board[FAULT].load(Relaxed));
@@ -225,17 +217,25 @@ impl Bed<'_> {
             if lap >= WARM_UP {
                 give(since_fault(recovery.started_ns))?;
                 give(since_fault(recovery.first_operation_ns))?;
+                otherwise += u64::from(self.declared().is_some_and(|start| start != recovery.started_by));
             }
         }
-        Ok(())
+        give(otherwise)
+    }
+
+    /// How a successor is to start; `auto` leaves it open.
+    fn declared(&self) -> Option<Start> {
+        match self.spare {
+            Spare::Cold => Some(Start::Cold),
+            Spare::Warm => Some(Start::Warm),
+            Spare::Hot(_) => Some(Start::Hot),
+            Spare::Auto => None,
+        }
     }
 
     /// A transaction that crashes once, and whose successor does one operation.
     fn lap(&self, daemon: &mut Daemon<KvState>, index: u64) -> crashbed::Result<Outcome<()>> {
-        let prepared = match self.spare {
-            Spare::Cold => daemon.prepare(CheckpointResume),
-        };
-        prepared.run(|tx, state| {
+        daemon.prepare(CheckpointResume).spare(self.spare).run(|tx, state| {
             if tx.crash().is_none() {
                 let begun_ns = monotonic_ns();
                 let _ = self.board[STARTED].compare_exchange(0, begun_ns, Relaxed, Relaxed);
