@@ -71,8 +71,31 @@ fn a_tree_of_live_transactions_recovers() {
 }
 
 #[test]
+fn plain_processes_and_transactions_do_the_same_operations() {
+    let settings = r#"{"mix": "d", "records": 50, "operations": 200, "mechanism": ["copy-on-write", "full-copy"],
+                       "commit_every": [7, 100], "region": "1 MiB"}"#;
+    let said = round("steady", 3, settings);
+    let of = |row: &str| said.iter().filter(|said| said["row"] == row).collect::<Vec<_>>();
+    let (throughput, over_plain, allocation) = (of("throughput"), of("over-plain"), of("allocation"));
+    // Two plain processes; each mechanism without a commit and with each interval.
+    assert_eq!((throughput.len(), over_plain.len(), allocation.len()), (2 + 2 * 3, 1 + 2 * 3, 2));
+    assert!(said.iter().all(|row| samples(row).len() == 3 && samples(row).iter().all(|sample| *sample > 0)));
+    let commits: BTreeSet<_> = throughput.iter().map(|row| row["levels"]["commit-every"].to_string()).collect();
+    assert_eq!(commits, ["\"never\"", "100", "7", "null"].map(str::to_owned).into());
+    // The ratio says what the throughputs of the same pass say.
+    let plain = samples(throughput.iter().find(|row| row["levels"]["allocator"] == "engine").unwrap());
+    for ratio in over_plain {
+        let own = samples(throughput.iter().find(|row| row["levels"] == ratio["levels"]).unwrap());
+        for ((plain, own), ratio) in plain.iter().zip(own).zip(samples(ratio)) {
+            let expected = *plain as f64 / own as f64;
+            assert!((ratio as f64 / 1e6 / expected - 1.0).abs() < 0.01, "{ratio} of {plain} over {own}");
+        }
+    }
+}
+
+#[test]
 fn a_killed_round_leaves_nothing_running() {
-    for name in ["pool", "erlang", "live"] {
+    for name in ["pool", "erlang", "live", "steady"] {
         let folder = tempfile::tempdir().unwrap();
         let mut child = measure(folder.path(), name, 100_000, "{}").stdout(Stdio::null()).spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(20);

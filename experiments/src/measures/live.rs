@@ -106,7 +106,7 @@ impl Measure for Live {
                         said.extend(rows.map(Said::Row));
                     }
                     Err(ended) => said.push(Said::skipped(format_args!(
-                        "the tree of {level} transactions ended too early ({ended}); what it said stands above"
+                        "the tree of {level} transactions could not go on ({ended}); what it said stands above"
                     ))),
                 }
             }
@@ -166,8 +166,11 @@ impl Bed<'_> {
         };
         let read = read();
         drop(end);
-        let ended = tree.wait()?;
-        Ok(read.map_err(|_| format!("{ended:?}")))
+        Ok(match (read, tree.wait()) {
+            (Ok(times), Ok(())) => Ok(times),
+            (Err(error), Ok(())) => Err(error.to_string()),
+            (_, Err(ended)) => Err(ended),
+        })
     }
 
     /// The tree, from its root's first instruction.
@@ -199,6 +202,9 @@ impl Bed<'_> {
             state.load(self.plan);
             Ok(())
         })?)?;
+        // The first operation of a process asks the processor for its features, which a virtual machine answers slowly;
+        // this daemon's answer is inherited.
+        daemon.state().clone().apply(self.plan, 0, || ()).map_err(Error::program)?;
         while self.board[ALIVE].load(Acquire) < self.transactions - 1 {
             std::thread::sleep(Duration::from_millis(1));
         }

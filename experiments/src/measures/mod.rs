@@ -4,12 +4,14 @@
 //! program gathers the rows over all rounds ([`Gathered`]) and writes them to `measurements.json`. A measure is added by
 //! its row in [`TABLE`] and its file, which holds its settings and makes a round of them.
 
+mod contest;
 mod erlang;
 mod gather;
 mod live;
 mod pool;
 mod process;
 mod said;
+mod steady;
 
 pub use gather::Gathered;
 
@@ -33,10 +35,11 @@ pub struct Row {
 }
 
 /// All measures.
-pub const TABLE: [Row; 3] = [
+pub const TABLE: [Row; 4] = [
     row::<pool::Pool>("pool", "a plain pool of worker processes over socket pairs: a crash fails over to the idle one"),
     row::<erlang::Erlang>("erlang", "an Erlang/OTP supervisor that restarts a crashed process, where OTP is installed"),
     row::<live::Live>("live", "how long a recovery takes beside many live transactions, and their tree to start"),
+    row::<steady::Steady>("steady", "throughput of `kv` without a crash: plain processes beside the engine's commits"),
 ];
 
 /// The settings of a measure, which make its rounds.

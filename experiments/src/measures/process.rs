@@ -38,13 +38,18 @@ impl Child {
         }
     }
 
-    /// Waits for its end.
-    pub(super) fn wait(&mut self) -> io::Result<Option<WaitStatus>> {
-        let Some(pid) = self.pid.take() else { return Ok(None) };
+    /// Waits for its end; the error says in words how that was other than well.
+    pub(super) fn wait(&mut self) -> Result<(), String> {
+        let Some(pid) = self.pid.take() else { return Ok(()) };
         loop {
             match waitpid(pid, None) {
                 Err(Errno::EINTR) => {}
-                ended => return Ok(Some(ended?)),
+                Err(errno) => return Err(errno.to_string()),
+                Ok(WaitStatus::Exited(_, 0)) => return Ok(()),
+                Ok(WaitStatus::Exited(_, status)) => return Err(format!("exit status {status}")),
+                Ok(WaitStatus::Signaled(_, signal, _)) => return Err(signal.to_string()),
+                // Nobody asked for other changes.
+                Ok(_) => {}
             }
         }
     }
