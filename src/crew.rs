@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How long a crashed process may take to die by itself before it is killed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
+/// About how long a keeper outlives its transaction.
+const KEEPER_GOES: Duration = Duration::from_millis(5);
+
 /// A process that was forked for a transaction.
 pub(crate) struct Member {
     pub(crate) seat: usize,
@@ -30,15 +33,21 @@ pub(crate) struct Crew {
     regions: Arc<[Region]>,
     index: usize,
     dying: Vec<(Member, u64)>,
+    /// Keepers whose transactions are gone; they go by themselves, and have to be reaped.
+    keepers: Vec<i32>,
 }
 
 impl Crew {
     pub(crate) fn new(regions: &Arc<[Region]>, index: usize) -> Self {
-        Self { regions: Arc::clone(regions), index, dying: Vec::with_capacity(SEATS) }
+        Self { regions: Arc::clone(regions), index, dying: Vec::with_capacity(SEATS), keepers: Vec::new() }
+    }
+
+    fn region(&self) -> &Region {
+        &self.regions[self.index]
     }
 
     fn children(&self) -> &Mailbox {
-        self.regions[self.index].daemon_mailbox()
+        self.region().daemon_mailbox()
     }
 
     /// Takes note of a process that was just forked for `seat`: where the root would look for it, and by a pidfd.
@@ -74,13 +83,19 @@ impl Crew {
     }
 
     /// Waits until the process is gone and reaps it; kills it where that takes longer than `patience`.
-    pub(crate) fn wait_until_gone(&self, member: &mut Member, patience: Duration) -> Result<Status, Errno> {
+    pub(crate) fn wait_until_gone(&mut self, member: &mut Member, patience: Duration) -> Result<Status, Errno> {
         if let Some(status) = member.ended {
             return Ok(status);
         }
         let status = notice::wait_until_gone(&member.pidfd, patience)?;
         self.children().children[member.seat].store(0, Ordering::Relaxed);
         member.ended = Some(status);
+        // The word may have been written over: no process of ours but a keeper is waited for by it.
+        let keeper = self.region().seat(member.seat).keeper.swap(0, Ordering::Relaxed);
+        let is_member = self.children().children.iter().any(|child| child.load(Ordering::Relaxed) == keeper);
+        if keeper > 0 && !is_member {
+            self.keepers.push(keeper);
+        }
         Ok(status)
     }
 
@@ -109,6 +124,17 @@ impl Crew {
                 self.dying.push((member, until_ns));
             }
         }
+        self.keepers.retain(|keeper| !process::reap_if_gone(*keeper));
+    }
+
+    /// How long the daemon may sleep before there may be a keeper to reap, of which nothing else tells.
+    pub(crate) fn until_reaping(&self) -> Duration {
+        if self.has_keepers() { KEEPER_GOES } else { Duration::MAX }
+    }
+
+    /// Whether there are keepers to reap.
+    pub(crate) fn has_keepers(&self) -> bool {
+        !self.keepers.is_empty()
     }
 
     /// What tells that a dying process is gone, of the first of them.
@@ -121,6 +147,11 @@ impl Drop for Crew {
     fn drop(&mut self) {
         for (mut member, _) in std::mem::take(&mut self.dying) {
             let _ = self.wait_until_gone(&mut member, PATIENCE);
+        }
+        let until_ns = clock::now_ns() + u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+        while !self.keepers.is_empty() && clock::now_ns() < until_ns {
+            self.reap();
+            let _ = event::wait_any(&[], Some(Duration::from_micros(200)));
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::here::{self, Source};
 use crate::life::{Program, Situation};
 use crate::peer::Peer;
 use crate::policy::{Intensity, RestartPolicy};
+use crate::prime;
 use crate::recoverable::Recoverable;
 use crate::report::Report;
 use crate::scene::{Answer, Answered, Scene};
@@ -118,6 +119,16 @@ impl<S: Recoverable + Default> Daemon<S> {
     /// Operations that the last commit holds.
     pub fn operations(&self) -> u64 {
         self.core.region().head().operations.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of private memory that this daemon has in use, outside of its region. Every fork copies the page tables of
+    /// it, and every later write to it copies a page: beyond some 16 MiB, forks take noticeably longer. Data belongs in
+    /// the state.
+    ///
+    /// # Errors
+    /// Where `/proc/self/status` cannot be read.
+    pub fn private_bytes(&self) -> Result<u64> {
+        prime::private_bytes()
     }
 
     /// Bytes of the region in use, as of the last commit.

@@ -64,6 +64,8 @@
 //!   [`Prepared::on_crash`], [`Scene`], [`Answer`].
 //! - What happened: [`Crash`], as data; [`Report`], with the times of each recovery.
 //! - What a transaction can do: [`Tx`]. Parse in [`Tx::scratch`], say where an operation ends by [`Tx::done`].
+//! - Many operations in one transaction, with a commit and a reply each: [`Service`], [`Prepared::serve`]. A successor
+//!   that is ready before the crash: [`Spare`].
 //! - What may be in a state, and why: [`Recoverable`]. The one promise that the compiler cannot check: [`Heap::new`].
 //! - Memory, threads, deadlines, mechanisms, limits on restarts: [`Declaration`].
 //! - One daemon reading what another has committed: [`Daemon::peer`], [`Daemon::read`].
@@ -104,6 +106,7 @@ mod prime;
 pub mod recoverable;
 mod region;
 mod report;
+mod resident;
 mod root;
 mod scene;
 mod span;
@@ -133,6 +136,7 @@ pub use peer::Peer;
 pub use policy::{Action, Decision, Entry, History, Intensity, RestartPolicy};
 pub use recoverable::Recoverable;
 pub use report::{Recovery, Report, SpareCost};
+pub use resident::{Incoming, Service};
 pub use root::Root;
 pub use scene::{Answer, Answered, CrashedRegion, Damaged, Intact, Scene};
 pub use spare::{Grounds, Picked, Spare, Spin, Start, UnknownSpare};

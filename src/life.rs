@@ -21,10 +21,11 @@ use crate::point::{self, Point};
 use crate::policy::History;
 use crate::region::{Region, StateHead};
 use crate::scene::{Answered, CrashedRegion};
-use crate::sys::{Errno, clock, process};
+use crate::sys::{Errno, clock, keeper, process};
 use crate::transaction::Tx;
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// What a transaction runs, without its types. Lives in the daemon's private memory; the fork carries it along.
 pub(crate) struct Program<'a> {
@@ -71,6 +72,8 @@ pub(crate) struct Begin {
     pub(crate) daemon: i32,
     /// The most bytes of address space: what is mapped.
     pub(crate) address_space: u64,
+    /// The longest silence that it may keep.
+    pub(crate) heartbeat: Duration,
     /// The event descriptor that wakes the daemon.
     pub(crate) event: i32,
 }
@@ -106,6 +109,14 @@ pub(crate) fn enter(region: &Region, begin: &Begin) -> Result<(), Refusal> {
     process::limit_address_space(begin.address_space).map_err(|errno| ("limiting the address space", errno))
 }
 
+/// Starts this process's one keeper. To be called once, in its main thread.
+pub(crate) fn start_keeper(region: &Region, mailbox: &Mailbox) {
+    // SAFETY: this part of the region is this incarnation's private memory, for its one keeper.
+    let started = unsafe { keeper::start(region.parts.keeper_stack, &mailbox.keeper) };
+    // Without one, a kill is noticed later.
+    let _ = started;
+}
+
 /// The crashed state, where the daemon has set it aside.
 fn crashed<'a>(region: &'a Region, begin: &Begin) -> Result<Option<CrashedRegion<'a>>, Refusal> {
     let Some(slot) = begin.set_aside else { return Ok(None) };
@@ -135,7 +146,9 @@ pub(crate) fn work(
         crash: begin.crash,
         crashes: history.total(),
         incarnation: begin.incarnation,
+        heartbeat: begin.heartbeat,
         scratch_depth: Cell::new(0),
+        kept: Cell::new(!region.declaration.wants_keeper() || mailbox.keeper.load(Ordering::Relaxed) != 0),
     };
     let result = match entered.and_then(|()| crashed(region, &begin)) {
         Ok(crashed) => panics::catch(|| live(&mut tx, program, history, begin, crashed)).and_then(|result| result),

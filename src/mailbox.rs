@@ -29,6 +29,8 @@ pub(crate) const SEATS: usize = 5;
 #[repr(C)]
 pub(crate) struct Mailbox {
     pub(crate) incarnation: AtomicU64,
+    /// The child's keeper; 0 none. Written by the kernel.
+    pub(crate) keeper: AtomicI32,
     /// The child's own children, by seat; 0 none.
     pub(crate) children: [AtomicI32; SEATS],
     pub(crate) phase: AtomicU32,
@@ -183,6 +185,7 @@ impl Mailbox {
             word.store(0, Ordering::Relaxed);
         }
         notice.claimed.store(0, Ordering::Relaxed);
+        self.keeper.store(0, Ordering::Relaxed);
         for child in &self.children {
             child.store(0, Ordering::Relaxed);
         }

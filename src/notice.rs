@@ -23,6 +23,9 @@ use std::time::Duration;
 static IMAGE_START: AtomicUsize = AtomicUsize::new(0);
 static IMAGE_END: AtomicUsize = AtomicUsize::new(0);
 
+/// How long a stopped process stays before it dies: about what a successor takes to its first operation.
+const LINGER_NS: i64 = 300_000;
+
 /// What nonces are made of: private memory of the tree, inherited by forks.
 static SECRET: AtomicU64 = AtomicU64::new(0);
 
@@ -108,6 +111,11 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     // A request that is not answered yet is the daemon's to finish first: it may be changing the state at this moment.
     if !(stopped && link::pending(mailbox).is_none() && release_heir(mailbox)) {
         event::raise(here::event());
+    }
+    if stopped {
+        // What the kernel tears down now would be in the successor's way: on the processor, and at the locks that a
+        // fork takes as well.
+        signal::sleep(LINGER_NS);
     }
     process::forbid_core_dump();
     signal::die_of(signal)

@@ -46,6 +46,8 @@ pub(crate) fn touch(region: &Region) {
     let here = 0u8;
     let top = (&raw const here as usize) & !(PAGE - 1);
     memory::populate_to_write(Span { start: top - STACK, len: STACK });
+    // Its own crash is to be told as fast.
+    memory::populate_to_write(region.parts.signal_stack);
     let scratch = region.parts.scratch;
     memory::populate_to_write(scratch.part(0, SCRATCH.min(scratch.len)));
     let state = region.parts.state;

@@ -91,6 +91,13 @@ pub(crate) fn be_killed_before_the_root() {
     let _ = std::fs::write(file, (now + MORE_LIKELY).min(1000).to_string());
 }
 
+/// Bytes of this process's memory that are no file's and not shared.
+pub(crate) fn private_bytes() -> Result<u64> {
+    let proc_error = |error: procfs::ProcError| Error::Proc { what: "/proc/self/status", message: error.to_string() };
+    let status = procfs::process::Process::myself().and_then(|me| me.status()).map_err(proc_error)?;
+    Ok(status.rssanon.unwrap_or(0) * 1024)
+}
+
 /// Bytes of address space that this process has mapped, as `RLIMIT_AS` counts them.
 pub(crate) fn bytes_mapped() -> Result<u64> {
     let proc_error = |error: procfs::ProcError| Error::Proc { what: "/proc/self/statm", message: error.to_string() };

@@ -37,6 +37,9 @@ const GAP: usize = 16 * PAGE;
 /// The alternate signal stack of a thread: the handler needs about two pages, AVX-512 state included.
 const SIGNAL_STACK: usize = 8 * PAGE;
 
+/// The stack of a keeper, which calls nothing but the kernel.
+const KEEPER_STACK: usize = 2 * PAGE;
+
 /// A seat's mailbox has whole pages, so that two processes do not write to one line of a cache.
 const SEAT: usize = size_of::<Mailbox>().next_multiple_of(PAGE);
 
@@ -156,6 +159,7 @@ pub(crate) struct Parts {
     pub(crate) ledger: Span,
     pub(crate) scratch: Span,
     pub(crate) signal_stack: Span,
+    pub(crate) keeper_stack: Span,
     pub(crate) threads: Span,
     thread_slot: usize,
 }
@@ -179,6 +183,7 @@ impl Parts {
             ledger: next(size_of::<Ledger>()),
             scratch: next(declaration.scratch.max(PAGE)),
             signal_stack: next(SIGNAL_STACK),
+            keeper_stack: next(KEEPER_STACK),
             threads: next(declaration.threads * thread_slot),
             thread_slot,
         }
@@ -217,7 +222,7 @@ pub(crate) struct Region {
 pub(crate) fn bytes_declared(declaration: &Declaration) -> u64 {
     let parts = Parts::new(0, declaration);
     let shared = [parts.state, parts.backing, parts.stage, parts.seats, parts.daemon_mailbox, parts.ledger];
-    let private = [parts.scratch, parts.signal_stack];
+    let private = [parts.scratch, parts.signal_stack, parts.keeper_stack];
     let stacks = declaration.threads * (declaration.stack + SIGNAL_STACK);
     let fixed: usize = shared.iter().chain(&private).map(|part| part.len).sum();
     (fixed + stacks + declaration.mechanism.private_copies(declaration.bytes)) as u64
@@ -251,7 +256,7 @@ impl Region {
         for (part, what) in [(parts.stage, "stage"), (parts.seats, "seats"), (parts.daemon_mailbox, "daemon mailbox")] {
             shared(part, what, false)?;
         }
-        let private = [parts.scratch, parts.signal_stack];
+        let private = [parts.scratch, parts.signal_stack, parts.keeper_stack];
         let threads = (0..parts.thread_count()).flat_map(|i| <[Span; 2]>::from(parts.thread(i)));
         for part in private.into_iter().chain(threads) {
             let failed = |errno| Error::system(format!("daemon `{}`: private memory", declaration.name), errno);

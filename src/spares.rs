@@ -110,6 +110,11 @@ impl Supervision<'_> {
         }
     }
 
+    /// Where the spare stands.
+    pub(crate) fn spare_turn(&self) -> Option<Turn> {
+        self.spare.as_ref().map(|spare| Turn::of(&self.region.seat(spare.member.seat).standby))
+    }
+
     /// Where the spare stands, once it has made up its mind; `None` where there is none (any more).
     pub(crate) fn settled_spare(&mut self) -> Option<Turn> {
         /// Between two looks.

@@ -61,6 +61,9 @@ impl Standby<'_> {
         }
         prefault::touch(region);
         self.history.make_writable();
+        if region.declaration.wants_keeper() {
+            life::start_keeper(region, mailbox);
+        }
         if self.weighs {
             mailbox.standby.memory_bytes.store(own_memory(), Ordering::Relaxed);
         }

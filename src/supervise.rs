@@ -209,6 +209,7 @@ impl Supervision<'_> {
             set_aside,
             daemon: process::id(),
             address_space: self.core.address_space,
+            heartbeat: self.settings.heartbeat,
             event: self.core.event.as_raw_fd(),
         }
     }
@@ -270,15 +271,28 @@ impl Supervision<'_> {
     /// The process that worked has ended, or is stopped for good. Answers how the transaction ended, or starts a
     /// successor.
     fn ended(&mut self, ending: Ending, noticed_ns: u64, decided: Option<Decided>) -> Result<Option<Ended>> {
-        let (region, mechanism) = (self.region, self.mechanism);
+        let region = self.region;
         let Some(dead) = self.active.take() else { return Ok(None) };
         let mailbox = region.seat(dead.seat);
         self.crashed_seat = Some(dead.seat);
+        let next = self.succeed(mailbox, ending, noticed_ns, decided);
+        // Off the recovery path.
+        self.core.crew.bury(dead, PATIENCE);
+        next
+    }
+
+    /// What follows on the end of the process whose mailbox this is.
+    fn succeed(
+        &mut self,
+        mailbox: &Mailbox,
+        ending: Ending,
+        noticed_ns: u64,
+        decided: Option<Decided>,
+    ) -> Result<Option<Ended>> {
+        let (region, mechanism) = (self.region, self.mechanism);
         let gone_ns = if ending == Ending::Handled { noticed_ns } else { clock::now_ns() };
         self.report.complete(mailbox);
-        let end = self.end_without_a_crash(mailbox, &ending);
-        self.core.crew.bury(dead, PATIENCE);
-        if let Some(ended) = end {
+        if let Some(ended) = self.end_without_a_crash(mailbox, &ending) {
             // Where all is committed and the process has exited in order, there is nothing to go back from.
             if !matches!((&ended, ending), (Ended::Done(_), Ending::Status(Status::Exited(0)))) {
                 mechanism.restore(region);

@@ -5,6 +5,7 @@ use crate::crash::{Crash, Phase};
 use crate::error::Result;
 use crate::failure::{Failure, FailureKind};
 use crate::here::{self, Source};
+use crate::life;
 use crate::mailbox::Mailbox;
 use crate::mechanism::Mechanism;
 use crate::notice;
@@ -12,9 +13,10 @@ use crate::peer::Peer;
 use crate::point::{self, Point};
 use crate::recoverable::Recoverable;
 use crate::region::{Region, StateHead};
-use crate::sys::{clock, process};
+use crate::sys::{clock, event, process};
 use crate::threads::{self, Scope};
 use std::cell::Cell;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -26,7 +28,11 @@ pub struct Tx<'a> {
     pub(crate) crash: Option<Crash>,
     pub(crate) crashes: u64,
     pub(crate) incarnation: u64,
+    /// The longest silence that it may keep.
+    pub(crate) heartbeat: Duration,
     pub(crate) scratch_depth: Cell<usize>,
+    /// Whether there is nothing to be done about a keeper (any more).
+    pub(crate) kept: Cell<bool>,
 }
 
 impl Tx<'_> {
@@ -57,6 +63,7 @@ impl Tx<'_> {
             let before = mailbox.faults_before.load(Ordering::Relaxed);
             mailbox.faults.store(process::page_faults().saturating_sub(before), Ordering::Relaxed);
         }
+        self.keep(now);
         if operations >= mailbox.redo_target.load(Ordering::Relaxed) && mailbox.redone_ns.load(Ordering::Relaxed) == 0 {
             mailbox.redone_ns.store(now, Ordering::Relaxed);
         }
@@ -64,7 +71,43 @@ impl Tx<'_> {
 
     /// A sign of life from within a long operation.
     pub fn beat(&self) {
-        self.mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
+        let now = clock::now_ns();
+        self.mailbox.beat_ns.store(now, Ordering::Relaxed);
+        self.keep(now);
+    }
+
+    /// Starts a keeper, where there is to be one, once this incarnation has lived so long that it is cheap beside it:
+    /// so neither a short transaction pays for it, nor the first operation after a crash.
+    #[inline]
+    fn keep(&self, now_ns: u64) {
+        const LONG_NS: u64 = 1_000_000;
+        if !self.kept.get() && now_ns.saturating_sub(self.mailbox.started_ns.load(Ordering::Relaxed)) > LONG_NS {
+            self.start_keeper();
+        }
+    }
+
+    #[cold]
+    fn start_keeper(&self) {
+        // A keeper ends with the thread that made it.
+        if process::thread_id() == process::id() {
+            self.kept.set(true);
+            life::start_keeper(self.region, self.mailbox);
+        }
+    }
+
+    /// Waits until `source` can be read. A transaction that waits for input is not silent, however long it takes.
+    ///
+    /// # Errors
+    /// Where `source` cannot be waited for.
+    pub fn wait_readable(&self, source: BorrowedFd<'_>) -> std::result::Result<(), Failure> {
+        let step = self.heartbeat / 4;
+        loop {
+            self.beat();
+            let waited = event::wait_readable([source], Some(step));
+            if waited.map_err(|errno| Failure::new(format_args!("waiting for input: {errno}")))? == [true] {
+                return Ok(());
+            }
+        }
     }
 
     /// Makes the present state the one that a crash goes back to.

@@ -59,7 +59,7 @@ impl Supervision<'_> {
             let spare_fd = self.spare.as_ref().map_or(shutdown_fd, |spare| spare.member.pidfd.as_fd());
             let dying_fd = self.core.crew.first_dying().unwrap_or(shutdown_fd);
             let fds = [self.core.event.as_fd(), active.pidfd.as_fd(), shutdown_fd, spare_fd, dying_fd];
-            let left = left.min(self.until_spare());
+            let left = left.min(self.until_spare()).min(self.core.crew.until_reaping());
             let woken = event::wait_readable(fds, Some(left)).map_err(failed("watching a transaction"))?;
             woke_ns = clock::now_ns();
             let [raised, _, _, spare_ended, dead] = woken;
@@ -67,10 +67,11 @@ impl Supervision<'_> {
             if raised {
                 event::lower(&self.core.event);
             }
-            if dead && !shutdown {
+            if (dead && !shutdown) || self.core.crew.has_keepers() {
                 self.core.crew.reap();
             }
-            if spare_ended && !shutdown {
+            // One that has taken over and died since is a crash like any other, and seen to above.
+            if spare_ended && !shutdown && self.spare_turn() != Some(Turn::Taken) {
                 self.lose_spare();
             }
         }

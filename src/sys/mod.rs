@@ -6,6 +6,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod event;
+pub(crate) mod keeper;
 pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod pagemap;

@@ -59,6 +59,12 @@ pub(crate) fn end_child(pid: i32) {
     while unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } == -1 && Errno::last() == Errno::EINTR {}
 }
 
+/// Reaps child `pid` if it has ended; whether there is nothing left to reap.
+pub(crate) fn reap_if_gone(pid: i32) -> bool {
+    // SAFETY: a null status pointer is allowed.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
+}
+
 /// Reaps children that have ended and that nobody follows: adopted orphans. To be called only when every followed child
 /// has been reaped.
 pub(crate) fn reap_orphans() {

@@ -101,6 +101,13 @@ pub(crate) fn keep_ended_children() -> Result<(), Errno> {
     check(unsafe { libc::sigaction(libc::SIGCHLD, &raw const default, std::ptr::null_mut()) }).map(|_| ())
 }
 
+/// Sleeps for so long (`nanosleep(2)`). Async-signal-safe; a signal ends it early.
+pub(crate) fn sleep(nanoseconds: i64) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: nanoseconds };
+    // SAFETY: the time is readable, and what is left of it is not asked for.
+    unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
+}
+
 /// Sleeps until the process is ended (`pause(2)`). Async-signal-safe.
 pub(crate) fn park() -> ! {
     loop {
