@@ -225,6 +225,8 @@ fn what_is_wrong_with_a_measure_has_its_line() {
     assert_unmeasured(&measure("pool", "").replace("rounds", "round"), 19, "measure", "missing field `rounds`");
     assert_unmeasured(&measure("pool", "record = 7"), 23, "measure", "the nearest is `records`");
     assert_unmeasured(&measure("pool", "records = 0"), 23, "measure.records", "at least 1");
+    assert_unmeasured(&measure("heartbeat", "operation_us = [9, 3]"), 23, "measure.operation_us", "[9, 3] is no range");
+    assert_unmeasured(&measure("live", "spares = [\"cold\", \"wram\"]"), 23, "measure.spares", "nearest is `warm`");
     let second = measure("pool", "") + &measure("erlang", "records = \"many\"");
     assert_unmeasured(&second, 27, "measure.records", "expected u64");
 }

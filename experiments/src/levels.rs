@@ -35,6 +35,11 @@ pub fn spares<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>,
     OneOrMany(Known(&names::SPARES)).deserialize(deserializer)
 }
 
+/// Reads loads.
+pub fn loads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    OneOrMany(Known(&names::LOADS)).deserialize(deserializer)
+}
+
 /// Reads measures.
 pub fn measure<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Known(&names::MEASURES).deserialize(deserializer)

@@ -141,6 +141,16 @@ pub const SPARES: Table = Table {
     ],
 };
 
+/// What else runs on the machine.
+pub const LOADS: Table = Table {
+    what: "load",
+    plural: "loads",
+    names: &[
+        Name { name: "none", about: "nothing that the run starts", kind: "" },
+        Name { name: "busy", about: "as many processes as there are processors compute without a pause", kind: "" },
+    ],
+};
+
 /// Faults.
 pub const FAULTS: Table = Table { what: "fault", plural: "faults", names: &faults() };
 
@@ -152,7 +162,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TABLES: [Table; 6] = [POLICIES, MECHANISMS, WORKLOADS, FAULTS, SPARES, MEASURES];
+    const TABLES: [Table; 7] = [POLICIES, MECHANISMS, WORKLOADS, FAULTS, SPARES, LOADS, MEASURES];
 
     #[test]
     fn names_are_kebab_case_and_unique() {

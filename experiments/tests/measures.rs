@@ -94,8 +94,23 @@ fn plain_processes_and_transactions_do_the_same_operations() {
 }
 
 #[test]
+fn a_heartbeat_is_missed_by_those_that_hang() {
+    let settings = r#"{"deadlines_ms": [20, 200], "operation_us": [50, 200], "hangs": 2}"#;
+    let said = round("heartbeat", 30, settings);
+    assert_eq!(said.len(), 2 * 2 * 3);
+    for rows in said.chunks(3) {
+        let [alarms, detection, lost] = rows else { panic!("{rows:?}") };
+        assert_eq!((&alarms["row"], samples(alarms).len()), (&"false-alarms".into(), 1));
+        assert_eq!((samples(detection).len(), &detection["levels"]), (2, &lost["levels"]));
+        // Operations of 125 µs on average, which fit into the time that it took, and some to do again.
+        let hangs = samples(detection).into_iter().zip(samples(lost));
+        assert!(hangs.into_iter().all(|(ns, lost)| ns > 0 && (ns / 125_000..=ns / 125_000 + 10).contains(&lost)));
+    }
+}
+
+#[test]
 fn a_killed_round_leaves_nothing_running() {
-    for name in ["pool", "erlang", "live", "steady"] {
+    for name in ["pool", "erlang", "live", "steady", "heartbeat"] {
         let folder = tempfile::tempdir().unwrap();
         let mut child = measure(folder.path(), name, 100_000, "{}").stdout(Stdio::null()).spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(20);

@@ -7,6 +7,7 @@
 mod contest;
 mod erlang;
 mod gather;
+mod heartbeat;
 mod live;
 mod pool;
 mod process;
@@ -35,11 +36,12 @@ pub struct Row {
 }
 
 /// All measures.
-pub const TABLE: [Row; 4] = [
+pub const TABLE: [Row; 5] = [
     row::<pool::Pool>("pool", "a plain pool of worker processes over socket pairs: a crash fails over to the idle one"),
     row::<erlang::Erlang>("erlang", "an Erlang/OTP supervisor that restarts a crashed process, where OTP is installed"),
     row::<live::Live>("live", "how long a recovery takes beside many live transactions, and their tree to start"),
     row::<steady::Steady>("steady", "throughput of `kv` without a crash: plain processes beside the engine's commits"),
+    row::<heartbeat::Heartbeat>("heartbeat", "a heartbeat's deadline: false alarms, and the time to notice a hang"),
 ];
 
 /// The settings of a measure, which make its rounds.
