@@ -184,6 +184,47 @@ laps = 1
 "#;
 
 #[test]
+fn a_measure_that_has_no_room_is_left_out_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let steady =
+        "[[measure]]\nname = \"steady\"\nrounds = 1\nlaps = 9\nmix = \"d\"\noperations = 9000\nregion = \"1 MiB\"\n";
+    std::fs::write(folder.path().join("small.toml"), SUITE.split("[[measure]]").next().unwrap().to_owned() + steady)
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    let output = command.args(["run", "small.toml", "--out", "out"]).current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("more than a region of 1 MiB: give a larger"), "{said}");
+    let summary = results::load(&folder.path().join("out")).unwrap().summary.unwrap();
+    assert!(summary.complete && summary.measurements.is_empty());
+    let why = "measure `steady`: skipped, because its process ended with exit status: 1; see above";
+    assert!(summary.skipped.contains(&why.to_owned()), "{:?}", summary.skipped);
+}
+
+#[test]
+fn an_interrupted_run_ends_its_measure() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("small.toml"), SUITE.replace("laps = 7", "laps = 1000000")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    command.args(["run", "small.toml", "--out", "out"]).current_dir(folder.path());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let measures = |pid: &i32| {
+        let process = procfs::process::Process::new(*pid);
+        process.and_then(|process| process.cmdline()).is_ok_and(|line| line.contains(&"measure".to_owned()))
+    };
+    while !at_work_in(folder.path()).iter().any(measures) {
+        assert!(Instant::now() < until, "no round in a minute");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // SAFETY: no pointer is passed; the child has not been waited for, so its id is its own.
+    unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let results = results::load(&folder.path().join("out")).unwrap();
+    assert!(results.measurements.measurements.is_empty() && results.measurements.skipped.is_empty());
+    nothing_is_left(folder.path());
+}
+
+#[test]
 fn a_run_gathers_the_rounds_of_its_measures() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("small.toml"), SUITE).unwrap();

@@ -11,6 +11,7 @@ use super::{Measure, MeasureError, Round, contest};
 use crate::levels;
 use crate::record::{Level, Unit};
 use crate::size::Size;
+use crate::workloads::kv::KvState;
 use crate::workloads::ycsb::{Mix, Plan};
 use contest::{Asked, Contest, Contestant};
 use crashbed::MechanismKind;
@@ -130,6 +131,15 @@ impl Measure for Steady {
         let passes = WARM_UP + round.laps;
         let plan = Plan::new(round.seed, self.mix, self.records, self.operations.saturating_mul(passes))
             .map_err(|error| MeasureError::Unplanned(error.to_string()))?;
+        let needed = KvState::bytes(&plan);
+        if needed > self.region.bytes() {
+            let what = format!(
+                "{passes} laps of {} operations end with {needed} bytes of records, more than a region of {}: give a \
+                 larger region, or fewer laps or operations",
+                self.operations, self.region
+            );
+            return Err(MeasureError::Unplanned(what));
+        }
         let mut rows: Vec<Rows> = contestants.iter().map(|contestant| Rows::of(*contestant, self)).collect();
         let (mut contest, mut processes) = Contest::start(&contestants, &plan, self.region)?;
         let mut order: Vec<usize> = (0..contestants.len()).collect();
