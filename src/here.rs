@@ -2,6 +2,7 @@
 //!
 //! Plain atomics and thread-locals without destructors, so that both may read them at any moment.
 
+use crate::error::{Error, Result};
 use crate::mailbox::{Mailbox, SEATS};
 use crate::span::Span;
 use std::cell::Cell;
@@ -54,6 +55,17 @@ pub(crate) fn become_kind(kind: Kind, state: Span, scratch: Span, mailbox: &Mail
     EVENT.store(event, Ordering::Relaxed);
     MAILBOX.store(std::ptr::from_ref(mailbox).cast_mut(), Ordering::Relaxed);
     KIND.store(kind as u8, Ordering::Release);
+}
+
+/// Gives a process without a tree scratch memory of its own.
+pub(crate) fn get_scratch(scratch: Span) {
+    SCRATCH_START.store(scratch.start, Ordering::Relaxed);
+    SCRATCH_LEN.store(scratch.len, Ordering::Relaxed);
+}
+
+/// Refuses a process that is part of a tree, or has memory that is not the system's by itself.
+pub(crate) fn expect_plain() -> Result<()> {
+    if kind() == Kind::Root && scratch().len == 0 { Ok(()) } else { Err(Error::NotPlain) }
 }
 
 pub(crate) fn kind() -> Kind {

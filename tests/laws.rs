@@ -26,6 +26,8 @@ const SCENARIOS: &[Scenario] = &[
     ("every-crash", root::every_crash),
     ("crash-without-a-tree", root::crash_without_a_tree),
     ("a-second-thread", root::a_second_thread),
+    ("part-of-a-tree", root::part_of_a_tree),
+    ("a-heap-by-itself", root::a_heap_by_itself),
     ("declares-too-much", memory::declares_too_much),
     ("declares-what-fits", memory::declares_what_fits),
     ("no-mapping", memory::no_mapping),
@@ -66,6 +68,8 @@ fn law_1_the_root_never_crashes() {
         assert!(ended.out.contains("the root lives"), "{ended:#?}");
     }
     passes("a-second-thread", "");
+    passes("part-of-a-tree", "");
+    passes("a-heap-by-itself", "");
     // The same fault ends a process that no tree protects, and that is seen.
     dies("crash-without-a-tree", "", libc::SIGSEGV);
 }

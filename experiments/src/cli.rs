@@ -2,7 +2,7 @@
 
 use crate::bare::BareArgs;
 use crate::levels::LARGEST_SEED;
-use crate::names::{FAULTS, MECHANISMS, POLICIES, Table, WORKLOADS};
+use crate::names::{FAULTS, MEASURES, MECHANISMS, POLICIES, Table, WORKLOADS};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Parser, Subcommand, value_parser};
@@ -31,7 +31,7 @@ pub enum Command {
     Run(RunArgs),
     /// Make one trial and tell it step by step
     Trial(TrialArgs),
-    /// List suites, policies, mechanisms, workloads and faults
+    /// List suites, policies, mechanisms, workloads, faults and measures
     List,
     /// Show what this machine and its container allow, and what falls away without it
     Doctor,
@@ -45,6 +45,9 @@ pub enum Command {
     /// Walk the bare paths of the floor: started by a run, in a process of one thread
     #[command(hide = true)]
     Bare(BareArgs),
+    /// Make one round of a measure: started by the program itself
+    #[command(hide = true)]
+    Measure(MeasureArgs),
 }
 
 /// What `run` takes.
@@ -118,6 +121,23 @@ pub struct FolderArgs {
     /// A run's folder
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+}
+
+/// What `measure` takes.
+#[derive(Debug, Args)]
+pub struct MeasureArgs {
+    /// The measure
+    #[arg(value_name = "NAME", value_parser = of(MEASURES))]
+    pub name: String,
+    /// Make every random choice from this number
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=LARGEST_SEED))]
+    pub seed: u64,
+    /// Laps of each row
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub laps: u64,
+    /// The measure's own settings, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub settings: String,
 }
 
 /// Takes the names of a table: the help shows what each means, an error the nearest one.

@@ -5,6 +5,7 @@ use crashbed::Heap;
 use crashbed_experiments::cli::{Cli, Command, RunArgs, TrialArgs};
 use crashbed_experiments::conclude::{self, ConcludeError};
 use crashbed_experiments::interrupt::Interrupt;
+use crashbed_experiments::measures::{self, Gathered, MeasureError};
 use crashbed_experiments::output::Output;
 use crashbed_experiments::plan::Plan;
 use crashbed_experiments::prepare::{PrepareError, Prepared};
@@ -52,6 +53,10 @@ enum Failed {
     Setup(serde_json::Error),
     #[error(transparent)]
     Tree(#[from] crashbed::Error),
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    #[error("the process of a measure: {0}")]
+    Round(io::Error),
 }
 
 impl Failed {
@@ -83,6 +88,7 @@ fn obey(command: Command) -> Result<ExitCode, Failed> {
             let setup: Setup = serde_json::from_reader(io::stdin()).map_err(Failed::Setup)?;
             tree::run(&setup)?;
         }
+        Command::Measure(arguments) => measures::round(&arguments, &mut io::stdout().lock())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -103,11 +109,13 @@ fn run(arguments: RunArgs) -> Result<ExitCode, Failed> {
     Ok(interrupt.signal().map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
 }
 
-/// Makes the trials of a plan one after the other, and measures floors between them, until all are made or `stopped`.
+/// Makes the trials of a plan one after the other, with floors and measures between them, until all are made or
+/// `stopped`.
 fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn() -> bool) -> Result<(), Failed> {
     let mut runner = Runner::new(suite, plan, stopped)?;
     output.write_manifest(&manifest::manifest(suite, plan.seed)).map_err(PrepareError::from)?;
     let mut progress = Progress::new(plan.trials.len() as u64);
+    let mut measures = Gathered::new(&suite.measure, plan.seed);
     let (mut done, mut crashes) = (0, 0);
     for planned in &plan.trials {
         let Some(trial) = runner.trial(planned)? else { break };
@@ -118,12 +126,16 @@ fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn
         for floor in runner.due(done, plan.trials.len() as u64) {
             runner.floor(floor, 1)?;
         }
+        measures.catch_up(done, plan.trials.len() as u64, stopped).map_err(Failed::Round)?;
         if stopped() {
             break;
         }
     }
     progress.finish();
     results::write_floors(output.folder(), &runner.floors())?;
+    if let Some(measurements) = measures.measurements() {
+        results::write_measurements(output.folder(), &measurements)?;
+    }
     Ok(runner.end()?)
 }
 

@@ -1,6 +1,7 @@
 //! The names that suites, results and the command line share, each with a line on what it is.
 
 use crate::faults::{Kind, TABLE};
+use crate::measures;
 use crashbed::MechanismKind;
 
 /// One name.
@@ -97,6 +98,17 @@ const fn faults() -> [Name; TABLE.len() + 1] {
     names
 }
 
+/// The measures, as their table lists them.
+const fn measures() -> [Name; measures::TABLE.len()] {
+    let mut names = [NOTHING; measures::TABLE.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Name { name: measures::TABLE[i].name, about: measures::TABLE[i].about, kind: "" };
+        i += 1;
+    }
+    names
+}
+
 /// Restart policies.
 pub const POLICIES: Table = Table { what: "policy", plural: "policies", names: &policies() };
 
@@ -113,15 +125,44 @@ pub const WORKLOADS: Table = Table {
     ],
 };
 
+/// Ways to make a successor ready; those of [`Spare`](crashbed::Spare).
+pub const SPARES: Table = Table {
+    what: "spare",
+    plural: "spares",
+    names: &[
+        Name { name: "cold", about: "the successor is forked after the crash", kind: "" },
+        Name { name: "warm", about: "the successor is forked ahead, and sleeps until the crash", kind: "" },
+        Name {
+            name: "hot",
+            about: "the successor is forked ahead, and spins for a bounded time, then sleeps",
+            kind: "",
+        },
+        Name { name: "auto", about: "the engine picks one of these by what it measures", kind: "" },
+    ],
+};
+
+/// What else runs on the machine.
+pub const LOADS: Table = Table {
+    what: "load",
+    plural: "loads",
+    names: &[
+        Name { name: "none", about: "nothing that the run starts", kind: "" },
+        Name { name: "busy", about: "as many processes as there are processors compute without a pause", kind: "" },
+    ],
+};
+
 /// Faults.
 pub const FAULTS: Table = Table { what: "fault", plural: "faults", names: &faults() };
+
+/// Measures.
+pub const MEASURES: Table = Table { what: "measure", plural: "measures", names: &measures() };
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TABLES: [Table; 4] = [POLICIES, MECHANISMS, WORKLOADS, FAULTS];
+    const TABLES: [Table; 7] = [POLICIES, MECHANISMS, WORKLOADS, FAULTS, SPARES, LOADS, MEASURES];
 
     #[test]
     fn names_are_kebab_case_and_unique() {

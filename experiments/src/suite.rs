@@ -10,6 +10,7 @@ use crate::when::Trigger;
 use crate::workloads::ycsb::Mix;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use toml::Table;
 
 /// A suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,9 @@ pub struct Suite {
     /// How often the floor is measured.
     #[serde(default)]
     pub floor: Floor,
+    /// What is measured beside the trials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measure: Vec<Measure>,
 }
 
 /// The levels of each factor; every combination is a cell.
@@ -149,6 +153,23 @@ pub struct Intensity {
 pub struct Floor {
     /// Trials of each floor; 0 measures none.
     pub trials: u64,
+}
+
+/// A measure: what is measured beside the trials, in rounds that are spread over the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
+    /// Which one.
+    #[serde(deserialize_with = "levels::measure")]
+    pub name: String,
+    /// How often it is started.
+    #[serde(deserialize_with = "levels::positive")]
+    pub rounds: u64,
+    /// Laps of each of its rows in a round.
+    #[serde(deserialize_with = "levels::positive")]
+    pub laps: u64,
+    /// Its own settings; `catalog` checks them where they stand.
+    #[serde(flatten)]
+    pub settings: Table,
 }
 
 impl Default for Kv {
