@@ -10,7 +10,7 @@
 //! | `children` | child | when it has forked or reaped a process of its own |
 //! | `phase`, `beat_ns`, `operation`, times | child (the parent `beat_ns` too: before the fork, with an answer) | as it goes |
 //! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
-//! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` 1 on entry, 2 when complete |
+//! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
 //! | `heir` | the spare that would succeed the child | when it is ready |
 //! | `standby` | see there | while the child is a spare |
 //! | `end`, `failure` | child | before it exits |
@@ -89,8 +89,10 @@ pub(crate) struct NoticeRecord {
 
 /// [`NoticeRecord::stage`]: the handler runs.
 pub(crate) const NOTICE_ENTERED: u32 = 1;
-/// [`NoticeRecord::stage`]: the record is whole.
+/// [`NoticeRecord::stage`]: the record is whole; the handler is about to look for an heir.
 pub(crate) const NOTICE_COMPLETE: u32 = 2;
+/// [`NoticeRecord::stage`]: the record is whole, and the handler has found an heir or none.
+pub(crate) const NOTICE_TOLD: u32 = 3;
 
 /// What passes between a spare and those that release it; how is told in `standby.rs`.
 #[repr(C)]

@@ -11,7 +11,7 @@
 use crate::crash::{Cause, Crash, Notice, Phase, Place};
 use crate::here;
 use crate::link;
-use crate::mailbox::{Mailbox, NOTICE_COMPLETE, NOTICE_ENTERED};
+use crate::mailbox::{Mailbox, NOTICE_COMPLETE, NOTICE_ENTERED, NOTICE_TOLD};
 use crate::stop;
 use crate::sys::{self, Errno, clock, event, process, signal};
 use crate::text::Text;
@@ -109,7 +109,9 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     record.stopped.store(u32::from(stopped), Ordering::Relaxed);
     record.stage.store(NOTICE_COMPLETE, Ordering::Release);
     // A request that is not answered yet is the daemon's to finish first: it may be changing the state at this moment.
-    if !(stopped && link::pending(mailbox).is_none() && release_heir(mailbox)) {
+    let released = stopped && link::pending(mailbox).is_none() && release_heir(mailbox);
+    record.stage.store(NOTICE_TOLD, Ordering::Release);
+    if !released {
         event::raise(here::event());
     }
     if stopped {
@@ -129,8 +131,14 @@ fn release_heir(mailbox: &Mailbox) -> bool {
 
 /// Whether the mailbox's incarnation has left a complete record.
 pub(crate) fn is_complete(mailbox: &Mailbox) -> bool {
-    mailbox.notice.stage.load(Ordering::Acquire) == NOTICE_COMPLETE
+    matches!(mailbox.notice.stage.load(Ordering::Acquire), NOTICE_COMPLETE | NOTICE_TOLD)
         && mailbox.notice.nonce.load(Ordering::Relaxed) == nonce(mailbox.incarnation.load(Ordering::Relaxed))
+}
+
+/// Whether the handler behind a complete record has done what it does about an heir. Until then it may release one at
+/// any moment, and its parent must not start a second successor.
+pub(crate) fn is_told(mailbox: &Mailbox) -> bool {
+    mailbox.notice.stage.load(Ordering::Acquire) == NOTICE_TOLD
 }
 
 /// Whether that record says that no thread of the process can write any more.

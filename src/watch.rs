@@ -37,7 +37,7 @@ impl Supervision<'_> {
         loop {
             // What happened while the daemon was at work becomes known only now.
             let noticed_ns = if self.serve()? { clock::now_ns() } else { woke_ns };
-            if let Some(event) = self.crashed(noticed_ns)? {
+            if let Some(event) = self.crashed(noticed_ns, ended)? {
                 return Ok(event);
             }
             if ended {
@@ -82,9 +82,11 @@ impl Supervision<'_> {
         self.core.crew.wait_until_gone(active, patience).map_err(failed("waiting for a transaction to end"))
     }
 
-    /// What the crash handler's record says, if there is one: who goes on.
-    fn crashed(&mut self, noticed_ns: u64) -> Result<Option<Event>> {
-        if !notice::is_complete(self.mailbox()) {
+    /// What the crash handler's record says, if there is one: who goes on. `is_over`: the process runs no more.
+    fn crashed(&mut self, noticed_ns: u64, is_over: bool) -> Result<Option<Event>> {
+        // Until it has told, the handler may release the spare at any moment: looked at first, and only then where the
+        // spare stands. The handler goes on to wake the daemon, or to die.
+        if !notice::is_complete(self.mailbox()) || !(is_over || notice::is_told(self.mailbox())) {
             return Ok(None);
         }
         let ended = |ending, noticed_ns, decided| Ok(Some(Event::Ended { ending, noticed_ns, decided }));
@@ -113,7 +115,7 @@ impl Supervision<'_> {
         let stopped = self.active.as_ref().is_some_and(|active| event::is_stopped(&active.pidfd));
         self.gone(Duration::ZERO)?;
         // It may have crashed at the last moment, and a spare may have taken over.
-        if let Some(event) = self.crashed(noticed_ns)? {
+        if let Some(event) = self.crashed(noticed_ns, true)? {
             return Ok(event);
         }
         Ok(Event::Ended { ending: Ending::Silent { silent, stopped }, noticed_ns, decided: None })

@@ -14,6 +14,7 @@
 
 pub(crate) mod board;
 pub(crate) mod fault;
+pub(crate) mod held;
 pub(crate) mod state;
 
 use crashbed::Heap;
@@ -246,11 +247,27 @@ pub(crate) fn declaration() -> crashbed::Declaration {
     crashbed::Declaration::new("d", 2 * crashbed::MIB).mechanism(mechanism).spare(spare)
 }
 
+/// The words behind mechanism and spare, as numbers.
+pub(crate) fn numbers() -> Vec<u64> {
+    argument().split(' ').skip(2).map(|word| word.parse().expect("a number")).collect()
+}
+
+/// The kinds of spare that a test names; what `auto` picks is one of them.
+pub(crate) const SPARES: [&str; 3] = ["cold", "warm", "hot"];
+
 /// Plays a scenario that must succeed, under each mechanism with each kind of spare.
 pub(crate) fn each(scenario: &str) {
+    each_of(scenario, &SPARES, "", LIMIT);
+}
+
+/// Plays a scenario that must succeed within `limit`, under each mechanism with each of `spares`; `rest` goes behind
+/// them.
+pub(crate) fn each_of(scenario: &str, spares: &[&str], rest: &str, limit: Duration) {
     for mechanism in crashbed::MechanismKind::ALL {
-        for spare in ["cold", "warm", "hot"] {
-            passes(scenario, &format!("{mechanism} {spare}"));
+        for spare in spares {
+            let argument = format!("{mechanism} {spare} {rest}");
+            let ended = start(scenario, argument.trim_end()).finish(limit, Duration::ZERO);
+            assert!(ended.status.success(), "scenario `{scenario}` {argument}: {ended:#?}");
         }
     }
 }
