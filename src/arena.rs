@@ -28,6 +28,8 @@ pub(crate) struct Arena {
     live_bytes: AtomicU64,
     pool_start: u64,
     pool_len: u64,
+    /// The end of the furthest block that was ever handed out: beyond it nothing has been written.
+    used_until: AtomicU64,
     lists: std::cell::UnsafeCell<FreeLists>,
 }
 
@@ -49,6 +51,7 @@ impl Arena {
             live_bytes: AtomicU64::new(0),
             pool_start: pool_start as u64,
             pool_len: 0,
+            used_until: AtomicU64::new(pool_start as u64),
             lists: std::cell::UnsafeCell::new(FreeLists::new()),
         };
         // SAFETY: the span is writable and large enough.
@@ -79,6 +82,11 @@ impl Arena {
         self.live_bytes.load(Ordering::Relaxed)
     }
 
+    /// The address up to which memory has been handed out at some time.
+    pub(crate) fn used_until(&self) -> usize {
+        usize::try_from(self.used_until.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
     /// Whether a thread is changing the free lists, or was when it died.
     pub(crate) fn is_locked(&self) -> bool {
         self.lock.load(Ordering::Relaxed) != 0
@@ -86,7 +94,15 @@ impl Arena {
 
     /// A block for `layout`; `None` where there is no room.
     pub(crate) fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let block = self.locked(|lists| lists.allocate(layout))?;
+        let block = self.locked(|lists| {
+            let block = lists.allocate(layout)?;
+            let end = (block.as_ptr() as usize + layout.size()) as u64;
+            // Under the lock, so that a load and a store do.
+            if end > self.used_until.load(Ordering::Relaxed) {
+                self.used_until.store(end, Ordering::Relaxed);
+            }
+            Some(block)
+        })?;
         self.live_bytes.fetch_add(layout.size() as u64, Ordering::Relaxed);
         Some(block)
     }

@@ -1,9 +1,11 @@
 //! What a daemon's process has, whatever its state's type.
 
 use crate::crash::Crash;
+use crate::crew::Crew;
 use crate::mechanism::{self, Mechanism};
 use crate::region::Region;
 use crate::report::Report;
+use crate::spare::{Measured, SpinBudget};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -21,6 +23,14 @@ pub(crate) struct Core {
     pub(crate) crash: Option<Crash>,
     pub(crate) drop_result: Option<unsafe fn(u64)>,
     pub(crate) report: Report,
+    pub(crate) crew: Crew,
+    /// What `auto` goes by, and what hot spares may spin.
+    pub(crate) measured: Measured,
+    pub(crate) spin_budget: SpinBudget,
+    /// Memory that a spare has for itself; 0 before one was weighed.
+    pub(crate) spare_bytes: u64,
+    /// Processors that this daemon may use.
+    pub(crate) processors: usize,
 }
 
 impl Core {

@@ -18,6 +18,12 @@ pub enum Error {
         /// Threads counted.
         threads: usize,
     },
+    /// The process is part of a tree, or allocates by [`Heap::by_itself`](crate::Heap::by_itself).
+    #[error(
+        "this process is part of a tree, or has a heap by itself: only a plain process can become a root or get such a \
+         heap, once"
+    )]
+    NotPlain,
     /// A declaration makes no sense by itself.
     #[error("daemon `{daemon}`: {what}")]
     Declaration {

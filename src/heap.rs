@@ -11,8 +11,11 @@
 //! since its daemon still owns it. Growing a private block in a transaction copies it home.
 
 use crate::arena::Arena;
+use crate::error::{Error, Result};
 use crate::here::{self, Kind, Source};
-use crate::region::{STATE_ARENA, StateHead};
+use crate::region::{self, STATE_ARENA, StateHead};
+use crate::span::Span;
+use crate::sys::memory::{self, PAGE};
 use crate::sys::process;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::NonNull;
@@ -42,6 +45,23 @@ impl Heap {
     /// other than as its result (through a lock around a `&mut` of the state, say).
     pub const unsafe fn new() -> Self {
         Self(())
+    }
+
+    /// Has this thread allocate from an arena of `bytes` of private memory from now on, in a process without a tree:
+    /// to measure what the allocator costs by itself. For good, so such a process cannot become a root.
+    ///
+    /// # Errors
+    /// [`Error::NotPlain`] in a process that is part of a tree or has such an arena already, and where the memory cannot
+    /// be mapped.
+    pub fn by_itself(bytes: usize) -> Result<()> {
+        here::expect_plain()?;
+        let span = Span { start: region::address_after(None), len: bytes.next_multiple_of(PAGE).max(2 * PAGE) };
+        memory::map_empty(span).map_err(|errno| Error::system(format!("an arena of {} bytes", span.len), errno))?;
+        // SAFETY: the span was mapped just now, for as long as the process lives, and nothing borrows from it.
+        unsafe { Arena::format(span) };
+        here::get_scratch(span);
+        here::set_source(Source::Scratch);
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Plain atomics and thread-locals without destructors, so that both may read them at any moment.
 
-use crate::mailbox::Mailbox;
+use crate::error::{Error, Result};
+use crate::mailbox::{Mailbox, SEATS};
 use crate::span::Span;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
@@ -36,6 +37,8 @@ static STATE_LEN: AtomicUsize = AtomicUsize::new(0);
 static SCRATCH_START: AtomicUsize = AtomicUsize::new(0);
 static SCRATCH_LEN: AtomicUsize = AtomicUsize::new(0);
 static MAILBOX: AtomicPtr<Mailbox> = AtomicPtr::new(std::ptr::null_mut());
+/// The mailboxes of the region's seats; null outside of a transaction.
+static MAILBOXES: [AtomicPtr<Mailbox>; SEATS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; SEATS];
 static EVENT: AtomicI32 = AtomicI32::new(-1);
 
 thread_local! {
@@ -52,6 +55,17 @@ pub(crate) fn become_kind(kind: Kind, state: Span, scratch: Span, mailbox: &Mail
     EVENT.store(event, Ordering::Relaxed);
     MAILBOX.store(std::ptr::from_ref(mailbox).cast_mut(), Ordering::Relaxed);
     KIND.store(kind as u8, Ordering::Release);
+}
+
+/// Gives a process without a tree scratch memory of its own.
+pub(crate) fn get_scratch(scratch: Span) {
+    SCRATCH_START.store(scratch.start, Ordering::Relaxed);
+    SCRATCH_LEN.store(scratch.len, Ordering::Relaxed);
+}
+
+/// Refuses a process that is part of a tree, or has memory that is not the system's by itself.
+pub(crate) fn expect_plain() -> Result<()> {
+    if kind() == Kind::Root && scratch().len == 0 { Ok(()) } else { Err(Error::NotPlain) }
 }
 
 pub(crate) fn kind() -> Kind {
@@ -76,6 +90,19 @@ pub(crate) fn scratch() -> Span {
 pub(crate) fn mailbox() -> Option<&'static Mailbox> {
     // SAFETY: `become_kind` stored a mailbox of a region; regions stay mapped as long as the process lives.
     unsafe { MAILBOX.load(Ordering::Relaxed).as_ref() }
+}
+
+/// Tells a transaction the mailboxes of its region's seats.
+pub(crate) fn know_seats(seats: [&Mailbox; SEATS]) {
+    for (known, seat) in MAILBOXES.iter().zip(seats) {
+        known.store(std::ptr::from_ref(seat).cast_mut(), Ordering::Relaxed);
+    }
+}
+
+/// The mailbox of another seat of the region, in a transaction.
+pub(crate) fn seat(seat: usize) -> Option<&'static Mailbox> {
+    // SAFETY: as for `mailbox`.
+    MAILBOXES.get(seat).and_then(|known| unsafe { known.load(Ordering::Relaxed).as_ref() })
 }
 
 /// The event descriptor that wakes the parent; -1 where there is none.

@@ -64,6 +64,8 @@
 //!   [`Prepared::on_crash`], [`Scene`], [`Answer`].
 //! - What happened: [`Crash`], as data; [`Report`], with the times of each recovery.
 //! - What a transaction can do: [`Tx`]. Parse in [`Tx::scratch`], say where an operation ends by [`Tx::done`].
+//! - Many operations in one transaction, with a commit and a reply each: [`Service`], [`Prepared::serve`]. A successor
+//!   that is ready before the crash: [`Spare`].
 //! - What may be in a state, and why: [`Recoverable`]. The one promise that the compiler cannot check: [`Heap::new`].
 //! - Memory, threads, deadlines, mechanisms, limits on restarts: [`Declaration`].
 //! - One daemon reading what another has committed: [`Daemon::peer`], [`Daemon::read`].
@@ -77,19 +79,21 @@ compile_error!("crashbed runs on Linux on x86-64 with glibc");
 
 pub mod crash;
 pub mod failure;
+pub mod floor;
 pub mod point;
 pub mod policy;
 pub mod text;
 
 mod arena;
+mod crew;
 mod daemon;
 mod daemon_core;
 mod declaration;
 mod error;
-mod floor;
 mod gate;
 mod heap;
 mod here;
+mod life;
 mod link;
 mod mailbox;
 mod mechanism;
@@ -97,19 +101,26 @@ mod mechanism_kind;
 mod notice;
 mod panics;
 mod peer;
+mod prefault;
 mod prime;
 pub mod recoverable;
 mod region;
 mod report;
+mod resident;
 mod root;
 mod scene;
 mod span;
 mod spare;
+mod spares;
+mod standby;
+mod stop;
 mod supervise;
 mod sys;
 mod threads;
 mod transaction;
 mod tree;
+mod turn;
+mod watch;
 
 pub use crash::{Cause, Crash, Notice, Phase, Place};
 pub use crashbed_derive::Recoverable;
@@ -117,17 +128,18 @@ pub use daemon::{Daemon, OnCrash, Outcome, Prepared};
 pub use declaration::{Declaration, GIB, KIB, LARGEST_REGION, MIB};
 pub use error::{Error, Result};
 pub use failure::{Failure, FailureKind};
-pub use floor::{BareNotice, Lap};
+pub use floor::{BareNotice, BareStart, Lap};
 pub use gate::LEASE;
 pub use heap::Heap;
 pub use mechanism_kind::{MechanismKind, UnknownMechanism};
 pub use peer::Peer;
 pub use policy::{Action, Decision, Entry, History, Intensity, RestartPolicy};
 pub use recoverable::Recoverable;
-pub use report::{Recovery, Report};
+pub use report::{Recovery, Report, SpareCost};
+pub use resident::{Incoming, Service};
 pub use root::Root;
 pub use scene::{Answer, Answered, CrashedRegion, Damaged, Intact, Scene};
-pub use spare::{Spare, SpareCost, Spin, Start, UnknownSpare};
+pub use spare::{Grounds, Picked, Spare, Spin, Start, UnknownSpare};
 pub use text::Text;
 pub use threads::Scope;
 pub use transaction::Tx;

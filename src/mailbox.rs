@@ -1,15 +1,18 @@
 //! The words by which a process and its parent speak: shared memory that the child writes and the parent reads.
 //!
-//! Each daemon's region has two: the daemon's own (root reads) and its transaction's (daemon reads). A mailbox is
-//! never trusted: what a crashed process left in it is checked before it is used. Each word has one writer:
+//! A daemon has one (root reads), and each seat of its region has one: a seat is taken by a process of the present
+//! transaction, be it the one that works, a spare, or one that is dying. A mailbox is never trusted: what a crashed
+//! process left in it is checked before it is used. Each word has one writer:
 //!
 //! | words | written by | when |
 //! |---|---|---|
 //! | `incarnation`, `redo_target`, `acknowledged`, `answer` | parent | before the fork; after a request |
-//! | `child` | child | when it has forked or reaped a process of its own |
+//! | `children` | child | when it has forked or reaped a process of its own |
 //! | `phase`, `beat_ns`, `operation`, times | child (the parent `beat_ns` too: before the fork, with an answer) | as it goes |
 //! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
-//! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` 1 on entry, 2 when complete |
+//! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
+//! | `heir` | the spare that would succeed the child | when it is ready |
+//! | `standby` | see there | while the child is a spare |
 //! | `end`, `failure` | child | before it exits |
 //!
 //! A request is numbered: the child counts `asked` up, the parent sets `acknowledged` to the same number.
@@ -19,11 +22,17 @@ use crate::text::Text;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
+/// Seats of a daemon's processes: one works, one is a spare, one's crash is still read, and two may be dying.
+pub(crate) const SEATS: usize = 5;
+
 /// One direction of speech between a child and its parent. All-zero memory is an empty mailbox.
 #[repr(C)]
 pub(crate) struct Mailbox {
     pub(crate) incarnation: AtomicU64,
-    pub(crate) child: AtomicI32,
+    /// The child's keeper; 0 none. Written by the kernel.
+    pub(crate) keeper: AtomicI32,
+    /// The child's own children, by seat; 0 none.
+    pub(crate) children: [AtomicI32; SEATS],
     pub(crate) phase: AtomicU32,
     pub(crate) beat_ns: AtomicU64,
     pub(crate) operation: AtomicU64,
@@ -32,6 +41,9 @@ pub(crate) struct Mailbox {
     pub(crate) first_operation_ns: AtomicU64,
     pub(crate) redo_target: AtomicU64,
     pub(crate) redone_ns: AtomicU64,
+    /// Page faults of the child before it began or took over, and from then to its first operation done.
+    pub(crate) faults_before: AtomicU64,
+    pub(crate) faults: AtomicU64,
 
     pub(crate) asked: AtomicU32,
     pub(crate) acknowledged: AtomicU32,
@@ -43,11 +55,16 @@ pub(crate) struct Mailbox {
 
     pub(crate) end: AtomicU32,
     pub(crate) answered: AtomicU32,
+    /// 1 once a commit found that segmentation faults lead to somebody else's handler.
+    pub(crate) foreign_handler: AtomicU32,
     failure_kind: AtomicU32,
     failure_type: Letter,
     failure_message: Letter,
     failure_place: Letter,
     pub(crate) notice: NoticeRecord,
+    /// The seat of the spare that the crash handler releases, counted from 1; 0 where the daemon has to see to it.
+    pub(crate) heir: AtomicU32,
+    pub(crate) standby: Standby,
     /// A panic's message, kept in case that it aborts the process.
     pub(crate) panic: Letter,
 }
@@ -58,7 +75,10 @@ pub(crate) struct NoticeRecord {
     /// The thread whose crash this is; the others park.
     pub(crate) claimed: AtomicI32,
     pub(crate) stage: AtomicU32,
-    pub(crate) incarnation: AtomicU64,
+    /// Proves that the record is that of the handler of this very incarnation ([`notice::nonce`](crate::notice::nonce)).
+    pub(crate) nonce: AtomicU64,
+    /// 1 where every other thread has been stopped: nothing of the process can write any more.
+    pub(crate) stopped: AtomicU32,
     pub(crate) signal: AtomicI32,
     pub(crate) code: AtomicI32,
     pub(crate) address: AtomicU64,
@@ -69,8 +89,34 @@ pub(crate) struct NoticeRecord {
 
 /// [`NoticeRecord::stage`]: the handler runs.
 pub(crate) const NOTICE_ENTERED: u32 = 1;
-/// [`NoticeRecord::stage`]: the record is whole.
+/// [`NoticeRecord::stage`]: the record is whole; the handler is about to look for an heir.
 pub(crate) const NOTICE_COMPLETE: u32 = 2;
+/// [`NoticeRecord::stage`]: the record is whole, and the handler has found an heir or none.
+pub(crate) const NOTICE_TOLD: u32 = 3;
+
+/// What passes between a spare and those that release it; how is told in `standby.rs`.
+#[repr(C)]
+pub(crate) struct Standby {
+    /// Where the spare stands: a [`Turn`](crate::standby::Turn), and the futex that it sleeps on.
+    pub(crate) turn: AtomicU32,
+    /// Spare: how it began to work ([`Start`](crate::Start)).
+    pub(crate) started_by: AtomicU32,
+    /// Spare: processor time that it took to get ready, and that it spun, in nanoseconds.
+    pub(crate) ready_ns: AtomicU64,
+    pub(crate) spun_ns: AtomicU64,
+    /// Spare: bytes of memory that are its alone, page tables included; 0 where it was not asked.
+    pub(crate) memory_bytes: AtomicU64,
+    /// Whoever decided: when it knew, when it had decided, and what.
+    pub(crate) noticed_ns: AtomicU64,
+    pub(crate) decided_ns: AtomicU64,
+    pub(crate) action: AtomicU32,
+    pub(crate) delay_ns: AtomicU64,
+    /// Daemon, with an order: how the predecessor ended, whether its heap's lock was held (0 unknown, 1 no, 2 yes), and
+    /// in which slot its state was set aside (counted from 1; 0 none).
+    pub(crate) ending: [AtomicU64; 3],
+    pub(crate) heap_locked: AtomicU32,
+    pub(crate) set_aside: AtomicU64,
+}
 
 /// What a child asks of its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,12 +179,22 @@ impl Mailbox {
     /// Empties the mailbox for a child that is about to be forked.
     pub(crate) fn prepare(&self, incarnation: u64, redo_target: u64, now_ns: u64) {
         let notice = &self.notice;
+        let standby = &self.standby;
         for word in [&self.phase, &self.asked, &self.acknowledged, &self.end, &self.answered, &notice.stage] {
             word.store(0, Ordering::Relaxed);
         }
+        for word in [&self.heir, &self.foreign_handler, &standby.turn, &standby.started_by, &notice.stopped] {
+            word.store(0, Ordering::Relaxed);
+        }
         notice.claimed.store(0, Ordering::Relaxed);
-        self.child.store(0, Ordering::Relaxed);
+        self.keeper.store(0, Ordering::Relaxed);
+        for child in &self.children {
+            child.store(0, Ordering::Relaxed);
+        }
         for word in [&self.operation, &self.started_ns, &self.first_operation_ns, &self.redone_ns] {
+            word.store(0, Ordering::Relaxed);
+        }
+        for word in [&self.faults_before, &self.faults, &standby.ready_ns, &standby.spun_ns, &standby.memory_bytes] {
             word.store(0, Ordering::Relaxed);
         }
         self.redo_target.store(redo_target, Ordering::Relaxed);

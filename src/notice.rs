@@ -1,21 +1,48 @@
 //! How a crash becomes known: the handler that a dying process runs, and the reading of what it left.
 //!
 //! The handler runs on the thread's alternate stack, so that an overflowed stack is no obstacle. It claims the record
-//! (one thread of those that crash at once; the others park), fills it, raises the event that wakes the parent, and
-//! then dies of the very signal, so that the parent's wait status says the same. Whatever goes wrong in it ends in a
-//! death that the pidfd tells.
+//! (one thread of those that crash at once; the others park), fills it, stops the other threads, releases the spare
+//! that is to succeed it or else raises the event that wakes the parent, and then dies of the very signal, so that the
+//! wait status says the same. The successor starts while the kernel tears the process down. Whatever goes wrong in the
+//! handler ends in a death that the pidfd tells.
+//!
+//! A record is believed for its nonce, which a wild write cannot guess.
 
 use crate::crash::{Cause, Crash, Notice, Phase, Place};
 use crate::here;
-use crate::mailbox::{Mailbox, NOTICE_COMPLETE, NOTICE_ENTERED};
+use crate::link;
+use crate::mailbox::{Mailbox, NOTICE_COMPLETE, NOTICE_ENTERED, NOTICE_TOLD};
+use crate::stop;
 use crate::sys::{self, Errno, clock, event, process, signal};
 use crate::text::Text;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::turn;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Where the program's image begins in memory, so that an instruction can be named outside of the process; 0 unknown.
 static IMAGE_START: AtomicUsize = AtomicUsize::new(0);
 static IMAGE_END: AtomicUsize = AtomicUsize::new(0);
+
+/// How long a stopped process stays before it dies: about what a successor takes to its first operation.
+const LINGER_NS: i64 = 300_000;
+
+/// What nonces are made of: private memory of the tree, inherited by forks.
+static SECRET: AtomicU64 = AtomicU64::new(0);
+
+/// Draws the secret. The root calls this once, before it forks.
+pub(crate) fn draw_secret() -> Result<(), Errno> {
+    SECRET.store(process::random()?, Ordering::Relaxed);
+    Ok(())
+}
+
+/// What the record of incarnation `incarnation` must carry: the finalizer of splitmix64 (Steele, Lea, Flood, "Fast
+/// splittable pseudorandom number generators", OOPSLA 2014) over the secret and the number.
+fn nonce(incarnation: u64) -> u64 {
+    let mut mixed = SECRET.load(Ordering::Relaxed) ^ incarnation.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
 
 /// Finds the program's image. The root calls this once, before it forks: forks share the layout.
 pub(crate) fn find_image() {
@@ -38,12 +65,19 @@ pub(crate) fn find_image() {
 
 /// Installs the crash handler. Forks inherit it.
 pub(crate) fn install_handler() -> Result<(), Errno> {
+    stop::install_handler()?;
     // SAFETY: `on_crash` makes async-signal-safe calls only; see there.
     unsafe { signal::handle_crashes(on_crash) }
 }
 
-/// The handler. Only atomics, clock, `gettid`, `write` to an event descriptor, `prctl`, `sigaction`, `tgkill`: all
-/// async-signal-safe, no allocation, no lock.
+/// Whether a segmentation fault leads to our handler still. A program or a library may have put its own there: where it
+/// calls the one that it found, nothing changes; where not, the pidfd tells of the crash.
+pub(crate) fn is_installed() -> bool {
+    signal::leads_to(libc::SIGSEGV, on_crash)
+}
+
+/// The handler. Only atomics, clock, `gettid`, futexes, `unshare` (which does nothing here), reading `/proc/self/task`,
+/// `write` to an event descriptor, `prctl`, `sigaction`, `tgkill`: all async-signal-safe, no allocation, no lock.
 extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let Some(mailbox) = here::mailbox() else { signal::die_of(signal) };
     let record = &mailbox.notice;
@@ -54,7 +88,7 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     }
     record.stage.store(NOTICE_ENTERED, Ordering::Relaxed);
     record.when_ns.store(clock::now_ns(), Ordering::Relaxed);
-    record.incarnation.store(mailbox.incarnation.load(Ordering::Relaxed), Ordering::Relaxed);
+    record.nonce.store(nonce(mailbox.incarnation.load(Ordering::Relaxed)), Ordering::Relaxed);
     record.signal.store(signal, Ordering::Relaxed);
     // SAFETY: the kernel passes a valid siginfo_t to a handler that was installed with SA_SIGINFO.
     let info = unsafe { &*info };
@@ -69,42 +103,77 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     let register = |which: i32| registers[which as usize].cast_unsigned();
     record.instruction.store(register(libc::REG_RIP), Ordering::Relaxed);
     record.stack.store(register(libc::REG_RSP), Ordering::Relaxed);
-    // SAFETY: this thread has claimed the record, and the parent reads the letter only when the process is gone.
+    // SAFETY: this thread has claimed the record, and others read the letter only when the record is complete.
     unsafe { mailbox.panic.write(crate::panics::present()) };
+    let stopped = stop::others();
+    record.stopped.store(u32::from(stopped), Ordering::Relaxed);
     record.stage.store(NOTICE_COMPLETE, Ordering::Release);
-    event::raise(here::event());
+    // A request that is not answered yet is the daemon's to finish first: it may be changing the state at this moment.
+    let released = stopped && link::pending(mailbox).is_none() && release_heir(mailbox);
+    record.stage.store(NOTICE_TOLD, Ordering::Release);
+    if !released {
+        event::raise(here::event());
+    }
+    if stopped {
+        // What the kernel tears down now would be in the successor's way: on the processor, and at the locks that a
+        // fork takes as well.
+        signal::sleep(LINGER_NS);
+    }
     process::forbid_core_dump();
     signal::die_of(signal)
 }
 
-/// Whether a complete record of incarnation `incarnation` is there.
+/// Releases the spare that is to succeed this process, where there is one and it is ready. In the crash handler.
+fn release_heir(mailbox: &Mailbox) -> bool {
+    let seat = mailbox.heir.load(Ordering::Acquire) as usize;
+    seat.checked_sub(1).and_then(here::seat).is_some_and(|heir| turn::release(&heir.standby))
+}
+
+/// Whether the mailbox's incarnation has left a complete record.
 pub(crate) fn is_complete(mailbox: &Mailbox) -> bool {
-    mailbox.notice.stage.load(Ordering::Acquire) == NOTICE_COMPLETE
-        && mailbox.notice.incarnation.load(Ordering::Relaxed) == mailbox.incarnation.load(Ordering::Relaxed)
+    matches!(mailbox.notice.stage.load(Ordering::Acquire), NOTICE_COMPLETE | NOTICE_TOLD)
+        && mailbox.notice.nonce.load(Ordering::Relaxed) == nonce(mailbox.incarnation.load(Ordering::Relaxed))
+}
+
+/// Whether the handler behind a complete record has done what it does about an heir. Until then it may release one at
+/// any moment, and its parent must not start a second successor.
+pub(crate) fn is_told(mailbox: &Mailbox) -> bool {
+    mailbox.notice.stage.load(Ordering::Acquire) == NOTICE_TOLD
+}
+
+/// Whether that record says that no thread of the process can write any more.
+pub(crate) fn is_stopped(mailbox: &Mailbox) -> bool {
+    mailbox.notice.stopped.load(Ordering::Relaxed) == 1
 }
 
 /// What ended a process, as its parent saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
+    /// Its handler has left a complete record and stopped all threads; the process itself may not be gone yet.
+    Handled,
     /// It ended by itself; this is its wait status.
     Status(event::Status),
     /// It was silent for too long and was killed for it.
     Silent { silent: Duration, stopped: bool },
 }
 
-/// Puts together what happened from what the kernel said and what the process left in its mailbox. The process has
-/// been reaped.
+/// Puts together what happened from what the kernel said and what the process left in its mailbox, which nothing
+/// writes any more: all threads have been stopped, or the process has been reaped.
 pub(crate) fn read(mailbox: &Mailbox, ending: &Ending, noticed_ns: u64, committed_operations: u64) -> Crash {
     let record = &mailbox.notice;
     let complete = is_complete(mailbox);
+    let told = |signal| {
+        let code = record.code.load(Ordering::Relaxed);
+        let address = record.address.load(Ordering::Relaxed);
+        (Cause::Signal { signal, code, address }, Notice::Handler)
+    };
     let (cause, notice) = match *ending {
+        Ending::Handled => told(record.signal.load(Ordering::Relaxed)),
         Ending::Silent { silent, stopped } => (Cause::Hung { silent, stopped }, Notice::Heartbeat),
         Ending::Status(event::Status::Exited(status)) => (Cause::Exited { status }, Notice::Pidfd),
         Ending::Status(event::Status::Killed(signal) | event::Status::Stopped(signal)) => {
-            // The record is believed where the kernel names the same signal; a wild write may have forged one.
             if complete && record.signal.load(Ordering::Relaxed) == signal {
-                let code = record.code.load(Ordering::Relaxed);
-                let address = record.address.load(Ordering::Relaxed);
-                (Cause::Signal { signal, code, address }, Notice::Handler)
+                told(signal)
             } else {
                 let entered = record.stage.load(Ordering::Relaxed) != 0;
                 let notice = if entered { Notice::Torn } else { Notice::Pidfd };
@@ -117,9 +186,9 @@ pub(crate) fn read(mailbox: &Mailbox, ending: &Ending, noticed_ns: u64, committe
         Ending::Silent { silent, .. } => {
             noticed_ns.saturating_sub(u64::try_from(silent.as_nanos()).unwrap_or(u64::MAX))
         }
-        Ending::Status(_) => mailbox.beat_ns.load(Ordering::Relaxed).min(noticed_ns),
+        Ending::Handled | Ending::Status(_) => mailbox.beat_ns.load(Ordering::Relaxed).min(noticed_ns),
     };
-    // SAFETY: the process has been reaped; nobody writes here any more.
+    // SAFETY: no thread of the process writes any more.
     let note = unsafe { mailbox.panic.read() };
     Crash {
         cause,

@@ -4,6 +4,7 @@
 //! nearest. It sees plain data only, starts nothing and remembers nothing: what it needs to remember is the history.
 
 use crate::crash::Crash;
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 /// What a successor of a crashed process finds.
@@ -100,6 +101,12 @@ pub enum Action {
     GiveUp,
 }
 
+impl Action {
+    pub(crate) fn from_word(word: u32) -> Option<Self> {
+        [Self::Zero, Self::Resume, Self::ProcessDecides, Self::GiveUp].into_iter().find(|action| *action as u32 == word)
+    }
+}
+
 /// The crashes of one transaction (or one daemon) so far, oldest first, the present one last.
 ///
 /// Bounded: it holds the newest [`History::CAPACITY`] and counts the rest.
@@ -134,6 +141,15 @@ impl History {
         }
         self.recent.push(Entry { crash, decision: None });
         self.total += 1;
+    }
+
+    /// Touches the memory that the next crashes are written to, so that it is this process's own by then.
+    pub(crate) fn make_writable(&mut self) {
+        // The next entry, and the page behind it where it crosses a border.
+        for room in self.recent.spare_capacity_mut().iter_mut().take(2) {
+            *room = MaybeUninit::zeroed();
+            std::hint::black_box(room);
+        }
     }
 
     /// Notes what was decided about the newest crash.

@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::notice;
 use crate::panics;
+use crate::prefault;
 use crate::sys::{pagemap, process, signal};
 use nix::sys::resource::Resource;
 use std::hash::BuildHasher;
@@ -32,6 +33,8 @@ pub(crate) fn prime() -> Result<()> {
     process::limit_core_dumps().map_err(failed("limiting core dumps"))?;
     pagemap::choose_way().map_err(failed("reading /proc/self/pagemap"))?;
     notice::find_image();
+    notice::draw_secret().map_err(failed("drawing a random number"))?;
+    prefault::find_image();
     panics::install_hook();
     use_lazy_things();
     Ok(())
@@ -86,6 +89,13 @@ pub(crate) fn be_killed_before_the_root() {
     let now = std::fs::read_to_string(file).ok().and_then(|now| now.trim().parse::<i32>().ok()).unwrap_or(0);
     // Where /proc cannot be written, all processes stay alike.
     let _ = std::fs::write(file, (now + MORE_LIKELY).min(1000).to_string());
+}
+
+/// Bytes of this process's memory that are no file's and not shared.
+pub(crate) fn private_bytes() -> Result<u64> {
+    let proc_error = |error: procfs::ProcError| Error::Proc { what: "/proc/self/status", message: error.to_string() };
+    let status = procfs::process::Process::myself().and_then(|me| me.status()).map_err(proc_error)?;
+    Ok(status.rssanon.unwrap_or(0) * 1024)
 }
 
 /// Bytes of address space that this process has mapped, as `RLIMIT_AS` counts them.

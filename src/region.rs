@@ -6,7 +6,7 @@
 //! backing          memfd, sealed        rw    rw          not (crashed state:    not
 //!                                                         read-only)
 //! stage            memfd                rw    rw          rw                     not
-//! mailbox          memfd                rw    rw          rw                     not
+//! seats            memfd                rw    rw          rw                     not
 //! daemon mailbox   memfd                rw    rw          not                    not
 //! ledger           memfd, sealed        rw    rw          not                    read-only for good
 //! scratch          private, empty       -     -           rw, its own            -
@@ -20,7 +20,7 @@
 use crate::arena::Arena;
 use crate::declaration::Declaration;
 use crate::error::{Error, Result};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, SEATS};
 use crate::span::Span;
 use crate::sys::memory::{self, Map, PAGE};
 use std::any::TypeId;
@@ -36,6 +36,12 @@ const ALIGNMENT: usize = 1 << 30;
 const GAP: usize = 16 * PAGE;
 /// The alternate signal stack of a thread: the handler needs about two pages, AVX-512 state included.
 const SIGNAL_STACK: usize = 8 * PAGE;
+
+/// The stack of a keeper, which calls nothing but the kernel.
+const KEEPER_STACK: usize = 2 * PAGE;
+
+/// A seat's mailbox has whole pages, so that two processes do not write to one line of a cache.
+const SEAT: usize = size_of::<Mailbox>().next_multiple_of(PAGE);
 
 /// Where in the state its heap begins.
 pub(crate) const STATE_ARENA: usize = 1024;
@@ -148,11 +154,12 @@ pub(crate) struct Parts {
     pub(crate) state: Span,
     pub(crate) backing: Span,
     pub(crate) stage: Span,
-    pub(crate) mailbox: Span,
+    pub(crate) seats: Span,
     pub(crate) daemon_mailbox: Span,
     pub(crate) ledger: Span,
     pub(crate) scratch: Span,
     pub(crate) signal_stack: Span,
+    pub(crate) keeper_stack: Span,
     pub(crate) threads: Span,
     thread_slot: usize,
 }
@@ -171,11 +178,12 @@ impl Parts {
             state: next(declaration.bytes),
             backing: next(declaration.mechanism.backing_len(declaration.bytes)),
             stage: next(declaration.mechanism.stage_len().max(PAGE)),
-            mailbox: next(size_of::<Mailbox>()),
+            seats: next(SEATS * SEAT),
             daemon_mailbox: next(size_of::<Mailbox>()),
             ledger: next(size_of::<Ledger>()),
             scratch: next(declaration.scratch.max(PAGE)),
             signal_stack: next(SIGNAL_STACK),
+            keeper_stack: next(KEEPER_STACK),
             threads: next(declaration.threads * thread_slot),
             thread_slot,
         }
@@ -213,8 +221,8 @@ pub(crate) struct Region {
 /// Bytes that `declaration` may come to use, everything counted.
 pub(crate) fn bytes_declared(declaration: &Declaration) -> u64 {
     let parts = Parts::new(0, declaration);
-    let shared = [parts.state, parts.backing, parts.stage, parts.mailbox, parts.daemon_mailbox, parts.ledger];
-    let private = [parts.scratch, parts.signal_stack];
+    let shared = [parts.state, parts.backing, parts.stage, parts.seats, parts.daemon_mailbox, parts.ledger];
+    let private = [parts.scratch, parts.signal_stack, parts.keeper_stack];
     let stacks = declaration.threads * (declaration.stack + SIGNAL_STACK);
     let fixed: usize = shared.iter().chain(&private).map(|part| part.len).sum();
     (fixed + stacks + declaration.mechanism.private_copies(declaration.bytes)) as u64
@@ -245,12 +253,10 @@ impl Region {
         let state_fd = shared(parts.state, "state", true)?;
         let backing_fd = shared(parts.backing, "backing", true)?;
         let ledger_fd = shared(parts.ledger, "ledger", true)?;
-        for (part, what) in
-            [(parts.stage, "stage"), (parts.mailbox, "mailbox"), (parts.daemon_mailbox, "daemon mailbox")]
-        {
+        for (part, what) in [(parts.stage, "stage"), (parts.seats, "seats"), (parts.daemon_mailbox, "daemon mailbox")] {
             shared(part, what, false)?;
         }
-        let private = [parts.scratch, parts.signal_stack];
+        let private = [parts.scratch, parts.signal_stack, parts.keeper_stack];
         let threads = (0..parts.thread_count()).flat_map(|i| <[Span; 2]>::from(parts.thread(i)));
         for part in private.into_iter().chain(threads) {
             let failed = |errno| Error::system(format!("daemon `{}`: private memory", declaration.name), errno);
@@ -305,21 +311,22 @@ impl Region {
         self.parts.backing.len + self.parts.daemon_mailbox.len + self.parts.ledger.len
     }
 
-    /// The transaction's mailbox.
-    pub(crate) fn mailbox(&self) -> &Mailbox {
+    /// The mailbox of seat `seat`, which is below [`SEATS`].
+    pub(crate) fn seat(&self, seat: usize) -> &Mailbox {
+        let at = self.parts.seats.part(seat * SEAT, SEAT).start;
         // SAFETY: mapped by `map`, zeroed at first; all bytes are valid for its atomics and letters.
-        unsafe { &*(self.parts.mailbox.start as *const Mailbox) }
+        unsafe { &*(at as *const Mailbox) }
     }
 
     /// The daemon's own mailbox. Not to be used in a transaction, where it is not mapped.
     pub(crate) fn daemon_mailbox(&self) -> &Mailbox {
-        // SAFETY: as for `mailbox`; root and daemon have it mapped.
+        // SAFETY: as for `seat`; root and daemon have it mapped.
         unsafe { &*(self.parts.daemon_mailbox.start as *const Mailbox) }
     }
 
     /// The ledger. Not to be used in a transaction of the region's own, where it is not mapped.
     pub(crate) fn ledger(&self) -> &Ledger {
-        // SAFETY: as for `mailbox`; root and daemons have it mapped, others read-only, and they only load.
+        // SAFETY: as for `seat`; root and daemons have it mapped, others read-only, and they only load.
         unsafe { &*(self.parts.ledger.start as *const Ledger) }
     }
 

@@ -8,6 +8,7 @@ use crate::daemon::Daemon;
 use crate::daemon_core::Core;
 use crate::declaration::{self, Declaration};
 use crate::error::{Error, Result};
+use crate::here;
 use crate::mechanism_kind::MechanismKind;
 use crate::prime;
 use crate::recoverable::Recoverable;
@@ -78,14 +79,16 @@ impl<'a> Root<'a> {
     ///
     /// # Errors
     /// Before anything is forked: a declaration that makes no sense, or does not fit, or a process with several
-    /// threads. Afterwards: the first daemon's failure, when all have ended; [`Error::Stopped`] after SIGINT or
-    /// SIGTERM. In every case nothing of the tree is left running. (Processes that the program forked by itself are its own
-    /// to end; those that have ended are reaped here, also if they were there before.)
+    /// threads, or one that is part of a tree itself. Afterwards: the first daemon's failure, when all have ended;
+    /// [`Error::Stopped`] after SIGINT or SIGTERM. In every case nothing of the tree is left running. (Processes that the
+    /// program forked by itself are its own to end; those that have ended are reaped here, also if they were there
+    /// before.)
     pub fn run(self) -> Result<()> {
         let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
         if threads != 1 {
             return Err(Error::Threads { threads });
         }
+        here::expect_plain()?;
         self.check()?;
         prime::prime()?;
         let stop = StopSignals::block().map_err(|errno| Error::system("blocking SIGINT and SIGTERM", errno))?;

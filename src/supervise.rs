@@ -1,33 +1,37 @@
-//! The life of a transaction as its daemon sees it: fork, watch, and after a crash notice, decide, restore, fork again.
+//! The life of a transaction as its daemon sees it: fork, watch, and after a crash decide, restore, start a successor.
 //!
 //! ```text
-//! begin → fork → watch ─┬─ done, failed, gave up ──────────────────────────────▶ end
-//!           ▲           └─ crash: stop it, record, decide ─┬─ give up, limit ──▶ end
-//!           └──────── restore ◀── delay ◀──────────────────┘
+//! begin → fork → watch ─┬─ done, failed, gave up ────────────────────────────────────▶ end
+//!           ▲           ├─ a spare took over: write it down ──▶ watch
+//!           │           └─ crash: record, decide ─┬─ give up, limit ─────────────────▶ end
+//!           └─ or order a spare ◀── restore ◀── delay ◀┘
 //! ```
+//!
+//! What waits and wakes is in `watch.rs`, the processes themselves are in `crew.rs`, a spare's own life in `standby.rs`.
 
 use crate::crash::Crash;
+use crate::crew::{Member, PATIENCE};
 use crate::daemon_core::Core;
+use crate::declaration::Declaration;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::link;
-use crate::mailbox::{ANSWER_DONE, ANSWER_REFUSED, End, Mailbox, Request};
-use crate::mechanism::Taken;
+use crate::life::{self, Begin, Program};
+use crate::mailbox::{End, Mailbox};
+use crate::mechanism::{Mechanism, Slot};
 use crate::notice::{self, Ending};
 use crate::point::{self, Point};
 use crate::policy::{self, Action, Decision, History, Intensity, RestartPolicy};
 use crate::region::Region;
 use crate::report::{Recovery, Report};
 use crate::spare::{Spare, Start};
+use crate::sys::event::Status;
 use crate::sys::process::{self, Forked};
 use crate::sys::{Errno, clock, event};
-use crate::transaction::{self, Begin, Program};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use crate::watch::{Decided, Event};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// How long a crashed process may take to die by itself before it is killed.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a transaction is supervised.
 #[derive(Clone, Copy)]
@@ -35,6 +39,13 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Duration,
     pub(crate) intensity: Intensity,
     pub(crate) spare: Spare,
+}
+
+impl Settings {
+    /// What a daemon declares.
+    pub(crate) fn of(declared: &Declaration) -> Self {
+        Self { heartbeat: declared.heartbeat, intensity: declared.intensity, spare: declared.spare }
+    }
 }
 
 /// How a transaction ended.
@@ -45,7 +56,7 @@ pub(crate) enum Ended {
     GaveUp(Box<Crash>),
 }
 
-fn failed(what: &'static str) -> impl Fn(Errno) -> Error {
+pub(crate) fn failed(what: &'static str) -> impl Fn(Errno) -> Error {
     move |errno| Error::system(what, errno)
 }
 
@@ -56,14 +67,14 @@ pub(crate) fn run(
     policy: &dyn RestartPolicy,
     settings: Settings,
 ) -> Result<Ended> {
-    supervise(core, program, policy, settings, None)
+    supervise(core, program, policy, settings, Action::Resume)
 }
 
 /// Makes the state anew by a transaction that does nothing else; a crash in it is not retried.
 pub(crate) fn make_state(core: &mut Core, program: &Program<'_>) -> Result<Ended> {
     let declared = &core.region().declaration;
-    let settings = Settings { heartbeat: declared.heartbeat, intensity: declared.intensity, spare: Spare::Cold };
-    supervise(core, program, &GiveUp, settings, Some(Action::Zero))
+    let settings = Settings { spare: Spare::Cold, ..Settings::of(declared) };
+    supervise(core, program, &GiveUp, settings, Action::Zero)
 }
 
 /// The policy of the transaction that makes the state.
@@ -83,230 +94,315 @@ fn supervise(
     program: &Program<'_>,
     policy: &dyn RestartPolicy,
     settings: Settings,
-    mut action: Option<Action>,
+    action: Action,
 ) -> Result<Ended> {
     let mechanism = core.mechanism();
-    let live_before = crate::heap::live_bytes(core.region().head());
-    let commits_before = core.region().ledger().commit.load(Ordering::Relaxed);
+    let regions = Arc::clone(&core.regions);
+    let region = &regions[core.index];
+    let live_before = crate::heap::live_bytes(region.head());
+    let commits_before = region.ledger().commit.load(Ordering::Relaxed);
     let mut report = std::mem::take(&mut core.report);
-    report.recoveries.clear();
-    report.crashes = 0;
+    report.clear();
 
-    let ended = attempts(core, program, policy, settings, &mut action, &mut report);
+    let began_ns = clock::now_ns();
+    let transaction = region.ledger().incarnations.load(Ordering::Relaxed) + 1;
+    let mut supervision = Supervision {
+        region,
+        mechanism,
+        program,
+        policy,
+        settings,
+        transaction,
+        began_ns,
+        history: History::new(),
+        redo_target: 0,
+        report,
+        active: None,
+        spare: None,
+        crashed_seat: None,
+        spare_due_ns: 0,
+        spares_lost: 0,
+        core,
+    };
+    let ended = supervision.run(action);
     if ended.is_err() {
-        mechanism.restore(core.region());
+        // Whatever runs still must not when its state is restored.
+        supervision.end_all();
+        mechanism.restore(region);
     }
-    mechanism.end(core.region()).map_err(failed("opening the gate"))?;
+    supervision.dismiss_spare();
+    mechanism.end(region).map_err(failed("opening the gate"))?;
 
-    report.live_bytes = (live_before, crate::heap::live_bytes(core.region().head()));
-    report.commits = core.region().ledger().commit.load(Ordering::Relaxed) - commits_before;
+    let mut report = std::mem::take(&mut supervision.report);
+    report.live_bytes = (live_before, crate::heap::live_bytes(region.head()));
+    report.commits = region.ledger().commit.load(Ordering::Relaxed) - commits_before;
+    if ended.is_ok() {
+        core.measured.add(clock::now_ns() - began_ns, report.crashes);
+    }
     core.report = report;
     ended
 }
 
-/// Incarnation after incarnation. On return the state part holds the last commit, unless the engine itself failed.
-fn attempts(
-    core: &Core,
-    program: &Program<'_>,
-    policy: &dyn RestartPolicy,
-    settings: Settings,
-    action: &mut Option<Action>,
-    report: &mut Report,
-) -> Result<Ended> {
-    let (region, mechanism) = (core.region(), core.mechanism());
-    let ledger = region.ledger();
-    let transaction = ledger.incarnations.load(Ordering::Relaxed) + 1;
-    let mut history = History::new();
-    let mut crash: Option<Crash> = None;
-    let mut set_aside = false;
-    let mut redo_target = 0;
-    loop {
-        mechanism.begin(region).map_err(failed("closing the gate"))?;
-        let incarnation = ledger.incarnations.fetch_add(1, Ordering::Relaxed) + 1;
-        region.mailbox().prepare(incarnation, redo_target, clock::now_ns());
-        let begin = Begin {
-            transaction,
-            incarnation,
-            zero: *action == Some(Action::Zero),
+/// A transaction under way.
+pub(crate) struct Supervision<'a> {
+    pub(crate) core: &'a mut Core,
+    pub(crate) region: &'a Region,
+    pub(crate) mechanism: &'static dyn Mechanism,
+    pub(crate) program: &'a Program<'a>,
+    pub(crate) policy: &'a dyn RestartPolicy,
+    pub(crate) settings: Settings,
+    /// Its number: that of its first incarnation.
+    pub(crate) transaction: u64,
+    pub(crate) began_ns: u64,
+    pub(crate) history: History,
+    /// The furthest operation that was reached: lost work is done again when a successor gets there.
+    pub(crate) redo_target: u64,
+    pub(crate) report: Report,
+    /// The process that works.
+    pub(crate) active: Option<Member>,
+    pub(crate) spare: Option<Spared>,
+    /// The seat of the newest crash: a spare that was ordered reads there what happened.
+    pub(crate) crashed_seat: Option<usize>,
+    /// When the next spare may be forked: not while a successor starts.
+    pub(crate) spare_due_ns: u64,
+    pub(crate) spares_lost: u32,
+}
+
+/// A spare, and how many crashes its copy of the history holds.
+pub(crate) struct Spared {
+    pub(crate) member: Member,
+    pub(crate) crashes: u64,
+}
+
+impl Supervision<'_> {
+    /// Incarnation after incarnation. On return the state part holds the last commit, unless the engine itself failed.
+    fn run(&mut self, action: Action) -> Result<Ended> {
+        let begin = self.begin(None, action, None);
+        self.mechanism.begin(self.region).map_err(failed("closing the gate"))?;
+        self.fork(begin)?;
+        loop {
+            match self.watch()? {
+                Event::TookOver => self.took_over()?,
+                Event::Ended { ending, noticed_ns, decided } => {
+                    if let Some(ended) = self.ended(ending, noticed_ns, decided)? {
+                        return Ok(ended);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The mailbox of the process that works.
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        self.region.seat(self.active.as_ref().map_or(0, |member| member.seat))
+    }
+
+    /// How the next incarnation begins, but for its seat and its number.
+    pub(crate) fn begin(&self, crash: Option<Crash>, action: Action, set_aside: Option<Slot>) -> Begin {
+        Begin {
+            transaction: self.transaction,
+            incarnation: 0,
+            seat: 0,
             crash,
-            asks: *action == Some(Action::ProcessDecides),
-            history: &history,
+            zero: action == Action::Zero,
+            asks: action == Action::ProcessDecides,
             set_aside,
             daemon: process::id(),
-            address_space: core.address_space,
-            event: core.event.as_raw_fd(),
-        };
-        let child = fork(core, program, begin)?;
-        let watched = watch(core, &child, settings.heartbeat);
-        if watched.is_err() {
-            // It may run still, and must not when its state is restored.
-            let _ = notice::wait_until_gone(&child, Duration::ZERO);
+            address_space: self.core.address_space,
+            heartbeat: self.settings.heartbeat,
+            event: self.core.event.as_raw_fd(),
         }
-        region.daemon_mailbox().child.store(0, Ordering::Relaxed);
-        let (ending, noticed_ns) = watched?;
-        let gone_ns = clock::now_ns();
-        report.complete(region.mailbox());
+    }
 
-        let committed = mechanism.committed(region);
-        if committed.done.load(Ordering::Relaxed) == transaction {
-            if !matches!(ending, Ending::Status(event::Status::Exited(0))) {
+    /// Gives `begin` a seat and a number, and empties the seat's mailbox.
+    pub(crate) fn prepare(&self, begin: &mut Begin, seat: usize) {
+        begin.seat = seat;
+        begin.incarnation = self.region.ledger().incarnations.fetch_add(1, Ordering::Relaxed) + 1;
+        self.region.seat(seat).prepare(begin.incarnation, self.redo_target, clock::now_ns());
+    }
+
+    /// The seats that are not free, those of the dying apart.
+    pub(crate) fn seats(&self) -> [Option<usize>; 3] {
+        let active = self.active.as_ref().map(|member| member.seat);
+        [active, self.spare.as_ref().map(|spare| spare.member.seat), self.crashed_seat]
+    }
+
+    /// Forks the process that works; in the child, works.
+    fn fork(&mut self, mut begin: Begin) -> Result<()> {
+        let taken = self.seats();
+        let seat = self.core.crew.wait_for_seat(taken).map_err(failed("waiting for a transaction to end"))?;
+        self.prepare(&mut begin, seat);
+        event::lower(&self.core.event);
+        // SAFETY: a daemon has one thread (its closure cannot start another: no stack could be mapped for it).
+        match unsafe { fork() }? {
+            Forked::Child => life::run(self.region, self.program, &self.history, begin),
+            Forked::Parent(pid) => {
+                let followed = self.core.crew.follow(seat, pid);
+                self.active = Some(followed.map_err(failed("following a transaction by a pidfd"))?);
+                Ok(())
+            }
+        }
+    }
+
+    /// The spare has taken over by itself: writes down what it knew and decided.
+    fn took_over(&mut self) -> Result<()> {
+        let (Some(dead), Some(spare)) = (self.active.take(), self.spare.take()) else { return Ok(()) };
+        let predecessor = self.region.seat(dead.seat);
+        let words = &self.region.seat(spare.member.seat).standby;
+        self.report.complete(predecessor);
+        let committed = self.region.head().operations.load(Ordering::Relaxed);
+        let noticed_ns = words.noticed_ns.load(Ordering::Relaxed);
+        let crash = notice::read(predecessor, &Ending::Handled, noticed_ns, committed);
+        self.history.push(crash);
+        let action = Action::from_word(words.action.load(Ordering::Relaxed));
+        let decision = action.map_or_else(|| policy::decide(self.policy, &crash, &self.history), Decision::now);
+        self.history.decided(decision);
+        self.redo_target = self.redo_target.max(crash.operation);
+        let decided_ns = words.decided_ns.load(Ordering::Relaxed);
+        self.report.add(recovery(crash, decision, noticed_ns, decided_ns, decided_ns));
+        self.weigh(spare.member.seat);
+        self.core.crew.bury(dead, PATIENCE);
+        self.active = Some(spare.member);
+        self.after_hand_over();
+        // A commit of several pieces may have been under way.
+        self.mechanism.begin(self.region).map_err(failed("closing the gate"))
+    }
+
+    /// The process that worked has ended, or is stopped for good. Answers how the transaction ended, or starts a
+    /// successor.
+    fn ended(&mut self, ending: Ending, noticed_ns: u64, decided: Option<Decided>) -> Result<Option<Ended>> {
+        let region = self.region;
+        let Some(dead) = self.active.take() else { return Ok(None) };
+        let mailbox = region.seat(dead.seat);
+        self.crashed_seat = Some(dead.seat);
+        let next = self.succeed(mailbox, ending, noticed_ns, decided);
+        // Off the recovery path.
+        self.core.crew.bury(dead, PATIENCE);
+        next
+    }
+
+    /// What follows on the end of the process whose mailbox this is.
+    fn succeed(
+        &mut self,
+        mailbox: &Mailbox,
+        ending: Ending,
+        noticed_ns: u64,
+        decided: Option<Decided>,
+    ) -> Result<Option<Ended>> {
+        let (region, mechanism) = (self.region, self.mechanism);
+        let gone_ns = if ending == Ending::Handled { noticed_ns } else { clock::now_ns() };
+        self.report.complete(mailbox);
+        if let Some(ended) = self.end_without_a_crash(mailbox, &ending) {
+            // Where all is committed and the process has exited in order, there is nothing to go back from.
+            if !matches!((&ended, ending), (Ended::Done(_), Ending::Status(Status::Exited(0)))) {
                 mechanism.restore(region);
             }
-            return Ok(Ended::Done(region.head().result.load(Ordering::Relaxed)));
+            return Ok(Some(ended));
         }
-        let committed_operations = committed.operations.load(Ordering::Relaxed);
-        let mut new = notice::read(region.mailbox(), &ending, noticed_ns, committed_operations);
-        if let Some(ended) = told_end(region, &ending, crash) {
-            mechanism.restore(region);
-            return Ok(ended);
-        }
+        let operations = mechanism.committed(region).operations.load(Ordering::Relaxed);
+        let mut new = notice::read(mailbox, &ending, noticed_ns, operations);
         new.heap_locked = mechanism.heap_locked(region);
-        history.push(new);
-        let decision = policy::decide(policy, &new, &history);
-        history.decided(decision);
-        let decided_ns = clock::now_ns();
-        redo_target = redo_target.max(new.operation);
-        let gives_up = decision.action == Action::GiveUp || settings.intensity.exceeded(&history);
-        set_aside = false;
+        self.history.push(new);
+        let (decision, decided_ns) = match decided {
+            Some(Decided { decision, decided_ns }) => (decision, decided_ns),
+            None => (policy::decide(self.policy, &new, &self.history), clock::now_ns()),
+        };
+        self.history.decided(decision);
+        self.redo_target = self.redo_target.max(new.operation);
+        let gives_up = decision.action == Action::GiveUp || self.settings.intensity.exceeded(&self.history);
+        let mut set_aside = None;
         if !gives_up {
-            wait(core, decision.delay)?;
-            set_aside =
-                decision.action == Action::ProcessDecides && program.decide.is_some() && mechanism.set_aside(region);
+            self.wait(decision.delay)?;
+            if decision.action == Action::ProcessDecides && self.program.decide.is_some() {
+                set_aside = mechanism.set_aside(region);
+            }
         }
         point::pass(Point::DaemonRestore);
         if gives_up || decision.action != Action::Zero {
             mechanism.restore(region);
         }
-        report.add(Recovery {
-            crash: new,
-            decision,
-            answered: None,
-            gone_ns,
-            decided_ns,
-            restored_ns: clock::now_ns(),
-            started_ns: 0,
-            first_operation_ns: 0,
-            redone_ns: 0,
-            resumed_operations: None,
-            started_by: Start::Cold,
-            faults: 0,
-        });
+        self.report.add(recovery(new, decision, gone_ns, decided_ns, clock::now_ns()));
         if gives_up {
-            return Ok(Ended::GaveUp(Box::new(new)));
+            return Ok(Some(Ended::GaveUp(Box::new(new))));
         }
-        crash = Some(new);
-        *action = Some(decision.action);
+        mechanism.begin(region).map_err(failed("closing the gate"))?;
+        if !self.order_spare(&ending, &new, decision.action, set_aside) {
+            self.dismiss_spare();
+            let begin = self.begin(Some(new), decision.action, set_aside);
+            self.fork(begin)?;
+        }
+        self.after_hand_over();
+        Ok(None)
     }
-}
 
-/// The ends that a process tells itself, and that are no crashes: believed with exit status 0.
-fn told_end(region: &Region, ending: &Ending, crash: Option<Crash>) -> Option<Ended> {
-    let mailbox = region.mailbox();
-    match ending {
-        Ending::Status(event::Status::Exited(0)) => match mailbox.end() {
+    /// The ends that are no crashes: a last commit that says that the work is done, however the process ended; and what
+    /// a process tells itself, believed with exit status 0.
+    fn end_without_a_crash(&self, mailbox: &Mailbox, ending: &Ending) -> Option<Ended> {
+        let committed = self.mechanism.committed(self.region);
+        if committed.done.load(Ordering::Relaxed) == self.transaction {
+            return Some(Ended::Done(committed.result.load(Ordering::Relaxed)));
+        }
+        if *ending != Ending::Status(Status::Exited(0)) {
+            return None;
+        }
+        match mailbox.end() {
             End::Failed => Some(Ended::Failed(mailbox.failure())),
-            End::GaveUp => crash.map(|crash| Ended::GaveUp(Box::new(crash))),
+            End::GaveUp => self.history.entries().last().map(|last| Ended::GaveUp(Box::new(last.crash))),
             End::None | End::Done => None,
-        },
-        _ => None,
+        }
+    }
+
+    /// Ends what runs, and waits until it is gone.
+    fn end_all(&mut self) {
+        let spare = self.spare.take().map(|spare| spare.member);
+        for mut member in [self.active.take(), spare].into_iter().flatten() {
+            // One that cannot be waited for is none of ours any more.
+            let _ = self.core.crew.wait_until_gone(&mut member, Duration::ZERO);
+        }
+    }
+
+    /// Waits out a policy's delay, unless the tree shuts down.
+    fn wait(&self, delay: Duration) -> Result<()> {
+        let until = clock::now_ns().saturating_add(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX));
+        loop {
+            let left = Duration::from_nanos(until.saturating_sub(clock::now_ns()));
+            if left.is_zero() {
+                return Ok(());
+            }
+            let [shutdown] =
+                event::wait_readable([self.core.shutdown.as_fd()], Some(left)).map_err(failed("waiting"))?;
+            if shutdown {
+                return Err(Error::Stopping);
+            }
+        }
     }
 }
 
-/// Forks a transaction; in the child, runs it.
-fn fork(core: &Core, program: &Program<'_>, begin: Begin<'_>) -> Result<OwnedFd> {
+/// Forks, with nothing in the buffers that would be printed twice.
+///
+/// # Safety
+/// As for [`process::fork`].
+pub(crate) unsafe fn fork() -> Result<Forked> {
     use std::io::Write;
-    event::lower(&core.event);
-    // What is buffered must not be printed twice.
     let _ = std::io::stdout().flush();
-    // SAFETY: a daemon has one thread (its closure cannot start another: no stack could be mapped for it).
-    match unsafe { process::fork() }.map_err(failed("forking a transaction"))? {
-        Forked::Child => transaction::run(core.region(), program, begin),
-        Forked::Parent(pid) => {
-            core.region().daemon_mailbox().child.store(pid, Ordering::Relaxed);
-            event::pidfd(pid).map_err(|errno| {
-                process::end_child(pid);
-                core.region().daemon_mailbox().child.store(0, Ordering::Relaxed);
-                Error::system("following a transaction by a pidfd", errno)
-            })
-        }
-    }
+    // SAFETY: as the caller vouches.
+    unsafe { process::fork() }.map_err(failed("forking a transaction"))
 }
 
-/// Follows a transaction to its end, which it answers together with when it was noticed. The process has been reaped.
-fn watch(core: &Core, child: &OwnedFd, heartbeat: Duration) -> Result<(Ending, u64)> {
-    let region = core.region();
-    let mailbox = region.mailbox();
-    let gone = |patience| notice::wait_until_gone(child, patience).map_err(failed("waiting for a transaction to end"));
-    let mut alive_ns = mailbox.beat_ns.load(Ordering::Relaxed);
-    loop {
-        let left = heartbeat.saturating_sub(silence(&mut alive_ns, mailbox, clock::now_ns()));
-        let fds = [core.event.as_fd(), child.as_fd(), core.shutdown.as_fd()];
-        let [raised, ended, shutdown] =
-            event::wait_readable(fds, Some(left)).map_err(failed("watching a transaction"))?;
-        let mut noticed_ns = clock::now_ns();
-        if raised {
-            event::lower(&core.event);
-        }
-        if serve(core)? {
-            // What happened while the daemon was at work becomes known only now.
-            noticed_ns = clock::now_ns();
-        }
-        if notice::is_complete(mailbox) || ended {
-            return Ok((Ending::Status(gone(PATIENCE)?), noticed_ns));
-        }
-        if shutdown {
-            gone(Duration::ZERO)?;
-            return Err(Error::Stopping);
-        }
-        let silent = silence(&mut alive_ns, mailbox, noticed_ns);
-        if silent >= heartbeat && link::pending(mailbox).is_none() {
-            let stopped = event::is_stopped(child);
-            gone(Duration::ZERO)?;
-            return Ok((Ending::Silent { silent, stopped }, noticed_ns));
-        }
-    }
-}
-
-/// How long a transaction has given no sign of life, the last of which was at `alive_ns`. A time that has not come yet
-/// is none: a wild write over the mailbox must not keep a process that hangs from being noticed.
-fn silence(alive_ns: &mut u64, mailbox: &Mailbox, now_ns: u64) -> Duration {
-    let beat_ns = mailbox.beat_ns.load(Ordering::Relaxed);
-    if beat_ns <= now_ns {
-        *alive_ns = beat_ns.max(*alive_ns);
-    }
-    Duration::from_nanos(now_ns.saturating_sub(*alive_ns))
-}
-
-/// Does what the transaction asks for; whether it asked.
-fn serve(core: &Core) -> Result<bool> {
-    let (region, mechanism) = (core.region(), core.mechanism());
-    let mailbox = region.mailbox();
-    let Some(request) = link::pending(mailbox) else { return Ok(false) };
-    let done = if request == Request::Commit as u32 {
-        point::pass(Point::Log);
-        let taken = mechanism.take(region).map_err(failed("making a commit"))?;
-        point::pass(Point::Acknowledge);
-        taken != Taken::Refused
-    } else {
-        request == Request::Keep as u32 && mechanism.put_back(region)
-    };
-    // The time that the daemon took is not the transaction's silence.
-    mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
-    link::answer(mailbox, if done { ANSWER_DONE } else { ANSWER_REFUSED });
-    Ok(true)
-}
-
-/// Waits out a policy's delay, unless the tree shuts down.
-fn wait(core: &Core, delay: Duration) -> Result<()> {
-    let until = clock::now_ns().saturating_add(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX));
-    loop {
-        let left = Duration::from_nanos(until.saturating_sub(clock::now_ns()));
-        if left.is_zero() {
-            return Ok(());
-        }
-        let [shutdown] = event::wait_readable([core.shutdown.as_fd()], Some(left)).map_err(failed("waiting"))?;
-        if shutdown {
-            return Err(Error::Stopping);
-        }
+/// A recovery, as far as the daemon knows it; the successor's part is added later.
+fn recovery(crash: Crash, decision: Decision, gone_ns: u64, decided_ns: u64, restored_ns: u64) -> Recovery {
+    Recovery {
+        crash,
+        decision,
+        answered: None,
+        gone_ns,
+        decided_ns,
+        restored_ns,
+        started_by: Start::Cold,
+        started_ns: 0,
+        first_operation_ns: 0,
+        redone_ns: 0,
+        faults: 0,
+        resumed_operations: None,
     }
 }

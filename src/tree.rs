@@ -1,11 +1,12 @@
 //! The root at work: forks the daemons, follows them, makes them again when they crash, and shuts the tree down.
 
 use crate::crash::Crash;
+use crate::crew::Crew;
 use crate::daemon_core::Core;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::here::{self, Kind};
-use crate::mailbox::End;
+use crate::mailbox::{End, SEATS};
 use crate::mechanism;
 use crate::notice::{self, Ending};
 use crate::panics;
@@ -13,6 +14,7 @@ use crate::policy::{self, Action, History};
 use crate::prime;
 use crate::region::Region;
 use crate::report::Report;
+use crate::spare::{Measured, SpinBudget};
 use crate::sys::process::{self, Forked};
 use crate::sys::signal::StopSignals;
 use crate::sys::{Errno, clock, event};
@@ -54,13 +56,15 @@ pub(crate) struct Tree<'t, 'a> {
     event: OwnedFd,
     shutdown: Arc<OwnedFd>,
     first_error: Option<Error>,
+    /// Keepers whose transactions died with their daemon.
+    strays: Vec<i32>,
 }
 
 impl<'t, 'a> Tree<'t, 'a> {
     pub(crate) fn new(regions: &'t Arc<[Region]>, mains: Vec<Main<'a>>) -> Result<Self> {
         let eventfd = || event::eventfd().map_err(|errno| Error::system("an event descriptor", errno));
         let (event, shutdown) = (eventfd()?, Arc::new(eventfd()?));
-        Ok(Self { regions, mains, followed: Vec::new(), event, shutdown, first_error: None })
+        Ok(Self { regions, mains, followed: Vec::new(), event, shutdown, first_error: None, strays: Vec::new() })
     }
 
     /// Forks all daemons and follows them until the last has ended.
@@ -85,6 +89,7 @@ impl<'t, 'a> Tree<'t, 'a> {
                 return Err(Error::Stopped { signal });
             }
         }
+        self.end_strays();
         self.first_error.map_or(Ok(()), Err)
     }
 
@@ -134,7 +139,10 @@ impl<'t, 'a> Tree<'t, 'a> {
         let region = &self.regions[index];
         let name = region.declaration.name.clone();
         let mailbox = region.daemon_mailbox();
-        self.end_orphan(mailbox.child.load(Ordering::Relaxed));
+        let orphans = mailbox.children.each_ref().map(|child| child.load(Ordering::Relaxed));
+        orphans.into_iter().for_each(|pid| self.end_orphan(pid));
+        self.strays.extend(keepers(region));
+        self.strays.retain(|&pid| process::is_own_child(pid) && !process::reap_if_gone(pid));
         let followed = &mut self.followed[index];
         // An exit before the daemon said how its life ended is a crash, as it is of a transaction.
         if status == event::Status::Exited(0) && mailbox.end() != End::None {
@@ -228,6 +236,8 @@ impl<'t, 'a> Tree<'t, 'a> {
         }
         region.adopt()?;
         mechanism::of(region.declaration.mechanism).recover(region).map_err(failed("finishing a commit under way"))?;
+        // Keepers of dead transactions become the daemon's.
+        process::adopt_orphans(true).map_err(failed("adopting orphans"))?;
         let event = event::eventfd().map_err(failed("an event descriptor"))?;
         let mapped = prime::bytes_mapped()?;
         process::limit_address_space(mapped).map_err(failed("limiting the address space"))?;
@@ -241,10 +251,15 @@ impl<'t, 'a> Tree<'t, 'a> {
             crash,
             drop_result: None,
             report: Report::default(),
+            crew: Crew::new(self.regions, index),
+            measured: Measured::default(),
+            spin_budget: SpinBudget::default(),
+            spare_bytes: 0,
+            processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         })
     }
 
-    /// Ends and reaps a dead daemon's transaction. It dies with its daemon; this waits until it has, so that no successor
+    /// Ends and reaps a dead daemon's transaction, or such a one's keeper. It dies with its daemon; this waits until it has, so that no successor
     /// meets it. The id comes from memory that a crashed process could write, so only a child of the root is touched,
     /// and no daemon.
     fn end_orphan(&self, pid: i32) {
@@ -272,9 +287,21 @@ impl<'t, 'a> Tree<'t, 'a> {
         }
         for (daemon, region) in self.followed.iter_mut().zip(self.regions.iter()) {
             if !matches!(std::mem::replace(&mut daemon.life, Life::Ended), Life::Ended) {
-                orphans.push(region.daemon_mailbox().child.load(Ordering::Relaxed));
+                self.strays.extend(keepers(region));
+                orphans.extend(region.daemon_mailbox().children.each_ref().map(|child| child.load(Ordering::Relaxed)));
             }
         }
         orphans.into_iter().for_each(|pid| self.end_orphan(pid));
+        self.end_strays();
     }
+
+    /// Waits until the keepers of dead transactions are gone, which takes them a few milliseconds.
+    fn end_strays(&mut self) {
+        std::mem::take(&mut self.strays).into_iter().for_each(|pid| self.end_orphan(pid));
+    }
+}
+
+/// The keepers of a region's transactions, as far as their mailboxes can be believed.
+fn keepers(region: &Region) -> impl Iterator<Item = i32> {
+    (0..SEATS).map(|seat| region.seat(seat).keeper.load(Ordering::Relaxed)).filter(|pid| *pid > 0)
 }

@@ -8,20 +8,23 @@ mod support;
 mod answers;
 #[path = "crashes/daemons.rs"]
 mod daemons;
+#[path = "crashes/keepers.rs"]
+mod keepers;
 #[path = "crashes/memory.rs"]
 mod memory;
 #[path = "crashes/notices.rs"]
 mod notices;
 #[path = "crashes/programs.rs"]
 mod programs;
+#[path = "crashes/resident.rs"]
+mod resident;
 #[path = "crashes/restarts.rs"]
 mod restarts;
 #[path = "crashes/shutdown.rs"]
 mod shutdown;
 
-use crashbed::MechanismKind;
 use std::process::ExitCode;
-use support::{Scenario, Test, passes};
+use support::{Scenario, Test, each};
 
 const SCENARIOS: &[Scenario] = &[
     ("stack-overflow", notices::stack_overflow),
@@ -35,6 +38,11 @@ const SCENARIOS: &[Scenario] = &[
     ("daemon-policies", daemons::daemon_policies),
     ("daemon-given-up", daemons::daemon_given_up),
     ("points", daemons::points),
+    ("resident", resident::resident),
+    ("waits-for-input", resident::waits_for_input),
+    ("keeper", keepers::keeper),
+    ("keeper-unknown", keepers::keeper_unknown),
+    ("keeper-of-a-dead-daemon", keepers::keeper_of_a_dead_daemon),
     ("out-of-descriptors", daemons::out_of_descriptors),
     ("children-are-ignored", daemons::children_are_ignored),
     ("intensity", restarts::intensity),
@@ -71,6 +79,11 @@ const TESTS: &[Test] = &[
     ("a_daemon_is_made_again_by_its_policy", || each("daemon-policies")),
     ("a_daemon_that_crashes_too_often_is_given_up", || each("daemon-given-up")),
     ("a_kill_at_any_point_leaves_a_whole_commit", || each("points")),
+    ("a_resident_transaction_replies_after_the_commit", || each("resident")),
+    ("a_transaction_that_waits_for_input_is_not_silent", || each("waits-for-input")),
+    ("a_keeper_changes_nothing_but_the_time", || each("keeper")),
+    ("a_keeper_of_which_nobody_knows_goes_all_the_same", || each("keeper-unknown")),
+    ("keepers_of_dead_daemons_leave_nothing", || each("keeper-of-a-dead-daemon")),
     ("a_root_out_of_descriptors_leaves_nothing_running", || each("out-of-descriptors")),
     ("a_root_whose_starter_ignored_children_works", || each("children-are-ignored")),
     ("too_many_restarts_are_given_up", || each("intensity")),
@@ -90,11 +103,4 @@ const TESTS: &[Test] = &[
 
 fn main() -> ExitCode {
     support::main(SCENARIOS, TESTS, &[])
-}
-
-/// Plays a scenario that must succeed under each mechanism.
-fn each(scenario: &str) {
-    for mechanism in MechanismKind::ALL {
-        passes(scenario, mechanism.name());
-    }
 }

@@ -1,7 +1,8 @@
 //! What the engine's paths cost, each beside its floor: the least that the kernel allows for the same work.
 //!
-//! `cargo bench -p crashbed --bench floors [-- GROUP]`, with the groups `fork`, `notice`, `restore`, `commit` and
-//! `allocation`. In each, `floor` is the bare way and the rest is the engine's.
+//! `cargo bench -p crashbed --bench floors [-- GROUP]`, with the groups `paths`, `fork`, `notice`,
+//! `restore`, `commit` and `allocation`. In each, `floor` is the bare way and the rest is the engine's; `paths` has only
+//! bare ways.
 //!
 //! How to read it: divide the engine's median by the median of the floor in the same group of the *same run*. Neither
 //! number says anything by itself, nor beside one of another run: both move with the machine, its load and its kernel.
@@ -15,6 +16,7 @@ mod allocation;
 mod commit;
 mod fork;
 mod notice;
+mod paths;
 mod restore;
 mod tree;
 
@@ -36,6 +38,7 @@ fn main() {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1200))
         .configure_from_args();
+    paths::bench(&mut criterion);
     fork::bench(&mut criterion);
     notice::bench(&mut criterion);
     restore::bench(&mut criterion);

@@ -1,6 +1,6 @@
 //! Running measured code in a tree of its own: a process of this program, started again for it.
 
-use crate::{allocation, commit, fork, notice, restore};
+use crate::{allocation, commit, fork, notice, paths, restore};
 use crashbed::{Daemon, Declaration, Outcome, Recoverable, Root};
 use crashbed_policies::CheckpointResume;
 use criterion::BenchmarkGroup;
@@ -35,6 +35,7 @@ pub(crate) fn answer(asked: &str) {
     let [group, iterations, what @ ..] = &words[..] else { panic!("{VARIABLE}=`{asked}`: GROUP ITERATIONS WHAT") };
     let iterations = iterations.parse().expect("a number of iterations");
     match *group {
+        "paths" => paths::answer(what, iterations),
         "fork" => fork::answer(what, iterations),
         "notice" => notice::answer(what, iterations),
         "restore" => restore::answer(what, iterations),

@@ -1,5 +1,6 @@
 //! Where suites come from: the ones in the program, and files. And what must hold between the parts of one.
 
+use crate::measures;
 use crate::names;
 use crate::size::Size;
 use crate::suite::{Suite, Workloads};
@@ -7,7 +8,8 @@ use crate::workloads::ycsb::Mix;
 use check::check;
 use std::ops::Range;
 use std::path::Path;
-use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 mod check;
 
@@ -89,10 +91,12 @@ pub fn load(name: &str) -> Result<Suite, SuiteError> {
 /// # Errors
 /// [`SuiteError::Invalid`].
 pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
-    let suite: Suite = toml::from_str(text).map_err(|error| {
-        let span = error.span().unwrap_or(0..0);
-        invalid(file, text, span, key(error.clone()), explain(error.message()))
-    })?;
+    let misread = |error: toml::de::Error, inside: &str| {
+        let key = [inside.to_owned(), key(error.clone())].into_iter().filter(|part| !part.is_empty());
+        invalid(file, text, error.span().unwrap_or(0..0), key.collect::<Vec<_>>().join("."), explain(error.message()))
+    };
+    let suite: Suite = toml::from_str(text).map_err(|error| misread(error, ""))?;
+    check_measures(text).map_err(|error| misread(error, "measure"))?;
     check(&suite).map_err(|wrong| {
         let span = span_of(text, wrong.key, wrong.block).unwrap_or(0..0);
         invalid(file, text, span, wrong.key.join("."), wrong.problem)
@@ -117,6 +121,22 @@ pub fn minimum_region(settings: &Workloads, workload: &str) -> Size {
         (u64::from(documents.documents) + u64::from(documents.hostile), 4 << 10)
     };
     Size::at_least(items.saturating_mul(each).saturating_add(BASE))
+}
+
+/// The settings of each measure, whose keys depend on its name. The text is known to be a suite.
+fn check_measures(text: &str) -> Result<(), toml::de::Error> {
+    let mut document = DeTable::parse(text)?.into_inner();
+    let Some(DeValue::Array(measures)) = document.remove("measure").map(Spanned::into_inner) else { return Ok(()) };
+    for mut measure in measures {
+        let DeValue::Table(table) = measure.get_mut() else { continue };
+        let name = table.remove("name");
+        for common in ["rounds", "laps"] {
+            table.remove(common);
+        }
+        let name = name.as_ref().and_then(|name| name.get_ref().as_str()).unwrap_or_default();
+        measures::check(name, ValueDeserializer::from(measure))?;
+    }
+    Ok(())
 }
 
 fn invalid(file: &str, text: &str, span: Range<usize>, key: String, problem: String) -> SuiteError {

@@ -105,7 +105,7 @@ fn numbers_out_of_range_are_refused() {
 fn regions_that_do_not_fit_are_refused() {
     assert_broken("8 MiB", "8 MiBs", 9, "factors.region", "is not a size");
     assert_broken("8 MiB", "0 MiB", 9, "factors.region", "multiple of 4096");
-    assert_broken("\"8 MiB\"", "8", 9, "factors.region", "expected a text or a list");
+    assert_broken("\"8 MiB\"", "8", 9, "factors.region", "expected a size");
     assert_broken("8 MiB", "64 KiB", 9, "factors.region", "smaller than the workload `kv` needs");
     assert_broken("records = 100", "records = 1000000", 9, "factors.region", "smaller than the workload `kv` needs");
 }
@@ -294,4 +294,46 @@ proptest! {
         text.insert_str(at, &put);
         let _ = parse("mine.toml", &text);
     }
+}
+
+/// The right suite with measures behind it; they begin in line 19.
+fn measuring(measures: &str) -> Result<Suite, SuiteError> {
+    parse("mine.toml", &format!("{RIGHT}{measures}"))
+}
+
+#[track_caller]
+fn assert_unmeasured(measures: &str, line: usize, key: &str, words: &str) {
+    match measuring(measures) {
+        Err(SuiteError::Invalid { line: at, key: about, problem, .. }) => {
+            assert!(problem.contains(words), "{problem}");
+            assert_eq!((at, about.as_str()), (line, key), "{problem}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn measures_keep_their_settings() {
+    let text = "[[measure]]\nname = \"pool\"\nrounds = 3\nlaps = 9\nrecords = 77\n\
+                [[measure]]\nname = \"erlang\"\nrounds = 1\nlaps = 2\n";
+    let suite = measuring(text).unwrap();
+    let [pool, erlang] = &suite.measure[..] else { panic!("{:?}", suite.measure) };
+    assert_eq!((pool.name.as_str(), pool.rounds, pool.laps), ("pool", 3, 9));
+    assert_eq!(pool.settings["records"].as_integer(), Some(77));
+    assert!(erlang.settings.is_empty());
+    assert_eq!(parse("again.toml", &toml::to_string(&suite).unwrap()).unwrap(), suite);
+}
+
+#[test]
+fn what_is_wrong_with_a_measure_has_its_line() {
+    let measure = |name: &str, more: &str| format!("[[measure]]\nname = \"{name}\"\nrounds = 3\nlaps = 9\n{more}");
+    assert_unmeasured(&measure("pol", ""), 20, "measure.name", "the nearest is `pool`");
+    assert_unmeasured(&measure("pool", "").replace("9", "0"), 22, "measure.laps", "at least 1");
+    assert_unmeasured(&measure("pool", "").replace("rounds", "round"), 19, "measure", "missing field `rounds`");
+    assert_unmeasured(&measure("pool", "record = 7"), 23, "measure", "the nearest is `records`");
+    assert_unmeasured(&measure("pool", "records = 0"), 23, "measure.records", "at least 1");
+    assert_unmeasured(&measure("heartbeat", "operation_us = [9, 3]"), 23, "measure.operation_us", "[9, 3] is no range");
+    assert_unmeasured(&measure("live", "spares = [\"cold\", \"wram\"]"), 23, "measure.spares", "nearest is `warm`");
+    let second = measure("pool", "") + &measure("erlang", "records = \"many\"");
+    assert_unmeasured(&second, 27, "measure.records", "expected u64");
 }

@@ -1,7 +1,8 @@
 //! The command line: its words, and what each asks for.
 
+use crate::bare::BareArgs;
 use crate::levels::LARGEST_SEED;
-use crate::names::{FAULTS, LOADS, MECHANISMS, POLICIES, SPARES, Table, WORKLOADS};
+use crate::names::{FAULTS, LOADS, MEASURES, MECHANISMS, POLICIES, SPARES, Table, WORKLOADS};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Parser, Subcommand, value_parser};
@@ -30,7 +31,7 @@ pub enum Command {
     Run(RunArgs),
     /// Make one trial and tell it step by step
     Trial(TrialArgs),
-    /// List suites, policies, mechanisms, workloads, faults, spares and loads
+    /// List suites, policies, mechanisms, workloads, faults, spares, loads and measures
     List,
     /// Show what this machine and its container allow, and what falls away without it
     Doctor,
@@ -43,7 +44,13 @@ pub enum Command {
     Tree,
     /// Be a process that computes without a pause: started by the program itself
     #[command(hide = true)]
-    Busy(BusyArgs),
+    Busy,
+    /// Walk the bare paths of the floor: started by a run, in a process of one thread
+    #[command(hide = true)]
+    Bare(BareArgs),
+    /// Make one round of a measure: started by the program itself
+    #[command(hide = true)]
+    Measure(MeasureArgs),
 }
 
 /// What `run` takes.
@@ -123,20 +130,29 @@ pub struct TrialArgs {
     pub line: Option<u64>,
 }
 
-/// What `busy` takes.
-#[derive(Debug, Args)]
-pub struct BusyArgs {
-    /// The process that starts it, with which it ends
-    #[arg(long, value_name = "PID")]
-    pub parent: u32,
-}
-
 /// What `report` and `plot` take.
 #[derive(Debug, Args)]
 pub struct FolderArgs {
     /// A run's folder
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+}
+
+/// What `measure` takes.
+#[derive(Debug, Args)]
+pub struct MeasureArgs {
+    /// The measure
+    #[arg(value_name = "NAME", value_parser = of(MEASURES))]
+    pub name: String,
+    /// Make every random choice from this number
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=LARGEST_SEED))]
+    pub seed: u64,
+    /// Laps of each row
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub laps: u64,
+    /// The measure's own settings, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub settings: String,
 }
 
 /// Takes the names of a table: the help shows what each means, an error the nearest one.

@@ -66,7 +66,8 @@ fn summarized(folder: &Path) -> Result<(Results, Summary), ConcludeError> {
         trials: &results.trials,
         planned_trials,
         floors: results.floors.clone(),
-        skipped: results.torn.clone().into_iter().collect(),
+        measurements: results.measurements.measurements.clone(),
+        skipped: results.torn.iter().chain(&results.measurements.skipped).cloned().collect(),
     };
     let summary = summary::summarize(run, is_memory_fault);
     Ok((results, summary))

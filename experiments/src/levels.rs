@@ -3,7 +3,7 @@
 //! A factor is one level or a list of them: `fault = "kill"` or `fault = ["kill", "abort"]`.
 
 use crate::names::{self, Table};
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -43,7 +43,12 @@ pub fn loads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, 
     OneOrMany(Known(&names::LOADS)).deserialize(deserializer)
 }
 
-/// Reads sizes, or whatever else reads itself from a text.
+/// Reads measures.
+pub fn measure<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Known(&names::MEASURES).deserialize(deserializer)
+}
+
+/// Reads sizes, numbers, or whatever else reads itself from a text or a number.
 pub fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -192,11 +197,15 @@ where
     type Value = Vec<S::Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a list of texts")
+        f.write_str("a level or a list of levels")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(vec![self.0.deserialize(number.into_deserializer())?])
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(vec![self.0.deserialize(de::value::StrDeserializer::new(text))?])
+        Ok(vec![self.0.deserialize(text.into_deserializer())?])
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {

@@ -1,5 +1,7 @@
 //! Faults, workloads, oracles, suites, statistics and plots for `crashbed`.
+pub mod bare;
 pub mod catalog;
+mod child;
 pub mod cli;
 pub mod conclude;
 pub mod doctor;
@@ -9,6 +11,7 @@ pub mod levels;
 pub mod list;
 pub mod load;
 pub mod manifest;
+pub mod measures;
 pub mod names;
 pub mod narrow;
 pub mod oracle;

@@ -1,14 +1,14 @@
-//! What there is to choose from: suites and the levels of each factor, each with a line.
+//! What there is to choose from: suites, the levels of each factor and measures, each with a line.
 
 use crate::catalog;
-use crate::names::{FAULTS, LOADS, MECHANISMS, POLICIES, SPARES, Table, WORKLOADS};
+use crate::names::{FAULTS, LOADS, MEASURES, MECHANISMS, POLICIES, SPARES, Table, WORKLOADS};
 
 /// The whole list as text.
 pub fn list() -> String {
     let suites = catalog::embedded();
     let suites: Vec<_> = suites.iter().map(|suite| (suite.name.as_str(), "", suite.question.as_str())).collect();
     let mut text = section("suites", &suites);
-    for table in [POLICIES, MECHANISMS, WORKLOADS, FAULTS, SPARES, LOADS] {
+    for table in [POLICIES, MECHANISMS, WORKLOADS, FAULTS, SPARES, LOADS, MEASURES] {
         text.push('\n');
         text.push_str(&section(table.plural, &rows(&table)));
     }
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn everything_is_listed_once_with_a_line() {
         let list = list();
-        let tables = [POLICIES, MECHANISMS, WORKLOADS, FAULTS, SPARES, LOADS];
+        let tables = [POLICIES, MECHANISMS, WORKLOADS, FAULTS, SPARES, LOADS, MEASURES];
         let names = tables.iter().flat_map(Table::iter).chain(["quick", "state-integrity"]);
         for name in names {
             let lines = list.lines().filter(|line| line.trim_start().split(' ').next() == Some(name));

@@ -1,11 +1,11 @@
 //! Load: processes that compute without a pause beside the trials, one for each processor.
 //!
-//! Each is this program again, started afresh: the tree must not hold what is no part of it. It dies with the program,
-//! and tells by a byte that it has begun, so that no trial is made before.
+//! Each is this program again ([`child`]): the tree must not hold what is no part of it. It tells by a byte that it has
+//! begun, so that no trial is made before.
 
+use crate::child;
 use std::io::{self, Read, Write};
-use std::os::unix::process::parent_id;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 /// The processes of a load; they end when it is dropped.
 #[derive(Debug, Default)]
@@ -22,12 +22,7 @@ impl Load {
             return Ok(load);
         }
         for _ in 0..std::thread::available_parallelism()?.get() {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.args(["busy", "--parent", &std::process::id().to_string()]);
-            // A group of its own: Ctrl-C comes to this program alone, which then ends its load.
-            command.stdin(Stdio::null()).stdout(Stdio::piped());
-            std::os::unix::process::CommandExt::process_group(&mut command, 0);
-            load.0.push(command.spawn()?);
+            load.0.push(child::again("busy", Vec::new())?.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
         }
         for child in &mut load.0 {
             if let Some(begun) = &mut child.stdout {
@@ -48,15 +43,11 @@ impl Drop for Load {
     }
 }
 
-/// Computes until it is killed, or until the process `parent`, which started it, is gone.
+/// Computes until it is killed.
 ///
 /// # Errors
-/// Where the kernel does not promise the second, or nobody waits for the beginning.
-pub fn compute(parent: u32) -> io::Result<()> {
-    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
-    if parent_id() != parent {
-        return Ok(());
-    }
+/// Where nobody waits for the beginning.
+pub fn compute() -> io::Result<()> {
     io::stdout().write_all(b"!")?;
     io::stdout().flush()?;
     let mut number = 1_u64;

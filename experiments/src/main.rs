@@ -5,6 +5,7 @@ use crashbed::Heap;
 use crashbed_experiments::cli::{Cli, Command, RunArgs, TrialArgs};
 use crashbed_experiments::conclude::{self, ConcludeError};
 use crashbed_experiments::interrupt::Interrupt;
+use crashbed_experiments::measures::{self, Gathered, MeasureError};
 use crashbed_experiments::output::Output;
 use crashbed_experiments::plan::Plan;
 use crashbed_experiments::prepare::{PrepareError, Prepared};
@@ -13,7 +14,7 @@ use crashbed_experiments::results::{self, ResultsError};
 use crashbed_experiments::run::message::Setup;
 use crashbed_experiments::run::{RunError, Runner, tree};
 use crashbed_experiments::suite::Suite;
-use crashbed_experiments::{doctor, list, load, manifest, story};
+use crashbed_experiments::{bare, doctor, list, load, manifest, story};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -48,10 +49,16 @@ enum Failed {
     Load(io::Error),
     #[error("listening to signals: {0}")]
     Signals(io::Error),
+    #[error("printing what the paths took: {0}")]
+    Print(io::Error),
     #[error("the tree's setup: {0}")]
     Setup(serde_json::Error),
     #[error(transparent)]
     Tree(#[from] crashbed::Error),
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    #[error("the process of a measure: {0}")]
+    Round(io::Error),
 }
 
 impl Failed {
@@ -78,11 +85,13 @@ fn obey(command: Command) -> Result<ExitCode, Failed> {
                 print(&format!("{}\n", file.display()));
             }
         }
+        Command::Bare(arguments) => bare::walk(&arguments).map_err(Failed::Print)?,
         Command::Tree => {
             let setup: Setup = serde_json::from_reader(io::stdin()).map_err(Failed::Setup)?;
             tree::run(&setup)?;
         }
-        Command::Busy(arguments) => load::compute(arguments.parent).map_err(Failed::Load)?,
+        Command::Busy => load::compute().map_err(Failed::Load)?,
+        Command::Measure(arguments) => measures::round(&arguments, &mut io::stdout().lock())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -103,12 +112,14 @@ fn run(arguments: RunArgs) -> Result<ExitCode, Failed> {
     Ok(interrupt.signal().map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
 }
 
-/// Makes the trials of a plan one after the other, and measures floors between them, until all are made or `stopped`.
+/// Makes the trials of a plan one after the other, with floors and measures between them, until all are made or
+/// `stopped`.
 fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn() -> bool) -> Result<(), Failed> {
     let mut runner = Runner::new(suite, plan, stopped)?;
     output.write_manifest(&manifest::manifest(suite, plan.seed)).map_err(PrepareError::from)?;
     let trials = suite.trials();
     let mut progress = Progress::new(trials);
+    let mut measures = Gathered::new(&suite.measure, plan.seed);
     let (mut done, mut crashes) = (0, 0);
     for batch in &plan.batches {
         let Some(made) = runner.batch(batch)? else { break };
@@ -121,12 +132,16 @@ fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn
         for (floor, laps) in runner.due(done, trials) {
             runner.floor(floor, laps)?;
         }
+        measures.catch_up(done, trials, stopped).map_err(Failed::Round)?;
         if stopped() {
             break;
         }
     }
     progress.finish();
     results::write_floors(output.folder(), &runner.floors())?;
+    if let Some(measurements) = measures.measurements() {
+        results::write_measurements(output.folder(), &measurements)?;
+    }
     Ok(runner.end()?)
 }
 

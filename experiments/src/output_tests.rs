@@ -49,6 +49,7 @@ fn summary() -> Summary {
         crashes: 0,
         answer: Vec::new(),
         skipped: Vec::new(),
+        measurements: Vec::new(),
         floors: Vec::new(),
         cells: Vec::new(),
     }

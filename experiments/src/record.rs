@@ -1,5 +1,5 @@
 //! What a run writes: one [`Trial`] a line in `trials.jsonl`, one [`Cell`] a combination of levels in `summary.json`,
-//! one [`Manifest`] in `manifest.json`.
+//! one [`Manifest`] in `manifest.json`, and in `measurements.json` what was measured beside the trials.
 //!
 //! The formats are versioned by [`FORMAT`]. Durations are nanoseconds on `CLOCK_MONOTONIC` and end in `_ns`; `null`
 //! means that there was nothing to measure, never zero. Levels are plain strings and numbers under the same names in
@@ -8,7 +8,11 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version of the three formats; raised when a field changes its meaning.
+mod measurement;
+
+pub use measurement::{Level, Measurement, Measurements, Unit};
+
+/// The version of the formats; raised when a field changes its meaning.
 pub const FORMAT: u32 = 1;
 
 /// The levels of the factors: what tells one cell from another.
@@ -280,6 +284,9 @@ pub struct Summary {
     pub skipped: Vec<String>,
     /// The floors measured in this run.
     pub floors: Vec<Floor>,
+    /// What was measured beside the trials.
+    #[serde(default)]
+    pub measurements: Vec<Measurement>,
     /// One object a combination of levels.
     pub cells: Vec<Cell>,
 }

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+mod measurements;
+
 /// The report's file.
 pub const REPORT: &str = "report.html";
 
@@ -82,6 +84,9 @@ fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
                     section id="plots" { h2 { "Plots" } (figures) }
                     section id="cells" { h2 { "Cells" } (cells(&summary.cells)) }
                     section id="floors" { h2 { "Floors" } (floors(&summary.floors)) }
+                    @if !summary.measurements.is_empty() {
+                        section id="measurements" { h2 { "Beside the trials" } (measurements::table(&summary.measurements)) }
+                    }
                     section id="skipped" { h2 { "Skipped" } (skipped(&summary.skipped)) }
                     section id="method" { h2 { "Method" } (method()) }
                     section id="machine" { h2 { "Machine" } (machine(manifest)) }
@@ -227,6 +232,7 @@ const STYLE: &str = include_str!("report.css");
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Measurement, Unit};
     use crate::sample_trials::run;
     use crate::summary::{Run, summarize};
 
@@ -234,12 +240,21 @@ mod tests {
     fn a_report_opens_with_the_answer_and_needs_nothing_from_outside() {
         let faults = ["abort".to_owned(), "<b>bold & \"quoted\"</b>".to_owned()];
         let trials = run(&["zero-state", "checkpoint-resume"], &["copy-on-write"], &["kv"], &faults, 6);
+        let measurement = Measurement {
+            measure: "pool".to_owned(),
+            row: "failover".to_owned(),
+            levels: BTreeMap::from([("records".to_owned(), 250_u64.into()), ("wait".to_owned(), "told".into())]),
+            unit: Unit::Ns,
+            distribution: Distribution::of(vec![41_500]).unwrap(),
+            note: "crash to answer".to_owned(),
+        };
         let summary = summarize(
             Run {
                 suite: "quick",
                 trials: &trials,
                 planned_trials: 100,
                 floors: Vec::new(),
+                measurements: vec![measurement],
                 skipped: vec!["huge pages: skipped, because there are none".to_owned()],
             },
             |_| false,
@@ -270,6 +285,8 @@ mod tests {
             "trials = 6",
             "6.12",
             "huge pages",
+            "records 250, wait told",
+            "41.5 µs",
             "did not finish",
         ] {
             assert!(page.contains(shown), "no {shown}");
@@ -283,7 +300,14 @@ mod tests {
 
     #[test]
     fn a_run_without_trials_has_a_report_too() {
-        let run = Run { suite: "quick", trials: &[], planned_trials: 4, floors: Vec::new(), skipped: Vec::new() };
+        let run = Run {
+            suite: "quick",
+            trials: &[],
+            planned_trials: 4,
+            floors: Vec::new(),
+            measurements: Vec::new(),
+            skipped: Vec::new(),
+        };
         let summary = summarize(run, |_| false);
         let markup = figures(&summary, &[]).unwrap().into_string();
         assert_eq!(markup.matches("no data: because no trial was made").count(), 4);

@@ -1,10 +1,12 @@
 //! A run's folder, read back: what `crashbed report` and `crashbed plot` make everything from again.
 //!
-//! `manifest.json` and `trials.jsonl` say it all; `floors.json` keeps what was measured beside the trials. A run that
-//! was killed may have left half a line at the end of `trials.jsonl`: that line is left out, and said to be.
+//! `manifest.json` and `trials.jsonl` say it all; `floors.json` and `measurements.json` keep what was measured beside
+//! the trials. A run that was killed may have left half a line at the end of `trials.jsonl`: that line is left out, and
+//! said to be.
 
 use crate::output::write_whole;
-use crate::record::{FORMAT, Floor, Manifest, Summary, Trial};
+use crate::record::{FORMAT, Floor, Manifest, Measurements, Summary, Trial};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const TRIALS: &str = "trials.jsonl";
 /// The file of its floors, a list.
 pub const FLOORS: &str = "floors.json";
+/// The file of its measurements.
+pub const MEASUREMENTS: &str = "measurements.json";
 /// The file of its summary.
 pub const SUMMARY: &str = "summary.json";
 
@@ -27,6 +31,8 @@ pub struct Results {
     pub trials: Vec<Trial>,
     /// The floors; none where the run ended before it had measured them.
     pub floors: Vec<Floor>,
+    /// What was measured beside the trials; nothing where the suite asked for nothing, or the run ended before.
+    pub measurements: Measurements,
     /// The summary; `None` where the run ended before it was written.
     pub summary: Option<Summary>,
     /// That the last line of the trials was cut off and left out, in words for the summary's `skipped`.
@@ -78,7 +84,7 @@ pub enum ResultsError {
     },
 }
 
-/// Reads the folder of a run. A summary or floors that are not there are left out; a trial that cannot be read is an
+/// Reads the folder of a run. A summary, floors or measurements that are not there are left out; a trial that cannot be read is an
 /// error, except for a last line that was cut off.
 ///
 /// # Errors
@@ -93,12 +99,13 @@ pub fn load(dir: &Path) -> Result<Results, ResultsError> {
     let bytes = read(&path)?.ok_or(ResultsError::Missing { path: path.clone() })?;
     let (trials, torn) = lines(&path, &bytes)?;
     let floors = json(&dir.join(FLOORS))?.unwrap_or_default();
+    let measurements = json(&dir.join(MEASUREMENTS))?.unwrap_or_default();
     let path = dir.join(SUMMARY);
     let summary: Option<Summary> = json(&path)?;
     if let Some(found) = summary.as_ref().map(|summary| summary.format).filter(|format| *format != FORMAT) {
         return Err(ResultsError::Format { path, found });
     }
-    Ok(Results { manifest, trials, floors, summary, torn })
+    Ok(Results { manifest, trials, floors, measurements, summary, torn })
 }
 
 /// Writes `floors.json`, whole or not at all.
@@ -106,10 +113,21 @@ pub fn load(dir: &Path) -> Result<Results, ResultsError> {
 /// # Errors
 /// [`ResultsError::Write`] where the file cannot be written.
 pub fn write_floors(dir: &Path, floors: &[Floor]) -> Result<(), ResultsError> {
-    let path = dir.join(FLOORS);
-    let failed = |source| ResultsError::Write { path: path.clone(), source };
-    let bytes = serde_json::to_vec_pretty(floors).map_err(|error| failed(error.into()))?;
-    write_whole(&path, &bytes).map_err(failed)
+    write_json(&dir.join(FLOORS), floors)
+}
+
+/// Writes `measurements.json`, whole or not at all.
+///
+/// # Errors
+/// [`ResultsError::Write`] where the file cannot be written.
+pub fn write_measurements(dir: &Path, measurements: &Measurements) -> Result<(), ResultsError> {
+    write_json(&dir.join(MEASUREMENTS), measurements)
+}
+
+fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), ResultsError> {
+    let failed = |source| ResultsError::Write { path: path.to_owned(), source };
+    let bytes = serde_json::to_vec_pretty(value).map_err(|error| failed(error.into()))?;
+    write_whole(path, &bytes).map_err(failed)
 }
 
 /// The trials of `trials.jsonl`, and what was left out of it.

@@ -1,7 +1,7 @@
 //! What the program tells at the end: of a run in a few lines, of a single trial step by step.
 
-use crate::record::{Summary, Trial};
-use crate::units::duration;
+use crate::record::{Measurement, Summary, Trial};
+use crate::units::{duration, figure};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -22,6 +22,11 @@ pub fn end_of_run(summary: &Summary, folder: &Path) -> String {
             let _ = write!(text, "; digest {digest}");
         }
         text.push('\n');
+    }
+    for measurement in &summary.measurements {
+        let Measurement { measure, row, unit, distribution, .. } = measurement;
+        let p50 = figure(distribution.p50, *unit);
+        let _ = writeln!(text, "{measure} {row}: {p50} ({})", measurement.levels_in_words());
     }
     let _ = writeln!(text, "Report: {}", folder.join("report.html").display());
     text

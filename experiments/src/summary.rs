@@ -3,7 +3,7 @@
 //!
 //! A pure function of the trials and the floors, so that a summary can be made again from what a run left.
 
-use crate::record::{Cell, Distribution, FORMAT, Floor, Levels, Outcome, Phases, Summary, Trial, Verdict};
+use crate::record::{Cell, Distribution, FORMAT, Floor, Levels, Measurement, Outcome, Phases, Summary, Trial, Verdict};
 use answer::answer;
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ pub struct Run<'a> {
     pub planned_trials: u64,
     /// The floors measured in the same run.
     pub floors: Vec<Floor>,
+    /// What was measured beside the trials.
+    pub measurements: Vec<Measurement>,
     /// What was left out before the trials were made, each with its reason.
     pub skipped: Vec<String>,
 }
@@ -44,6 +46,7 @@ pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summar
         answer: Vec::new(),
         skipped,
         floors: run.floors,
+        measurements: run.measurements,
         cells,
     };
     summary.answer = answer(&summary, run.trials, run.planned_trials, &is_memory_fault);

@@ -1,5 +1,20 @@
 //! Numbers as people read them: durations, sizes, shares and counts in a few characters, with their units.
 
+use crate::record::Unit;
+
+/// A figure of this unit, as `184 µs` or `412000 /s`; a ratio with four decimals.
+pub fn figure(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Ns => duration(value),
+        Unit::OperationsPerSecond => format!("{} /s", three_digits(value)),
+        Unit::Count => three_digits(value),
+        // Never negative, and whole bytes matter only where they are few.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Unit::Bytes => bytes(value as u64),
+        Unit::Millionths => format!("{:.4}", value / 1e6),
+    }
+}
+
 /// `ns` nanoseconds with three significant digits and the unit that fits, as `184 µs` or `1.84 ms`.
 pub fn duration(ns: f64) -> String {
     // The limits are where rounding to three digits reaches the next unit's 1.
@@ -64,6 +79,15 @@ mod tests {
         assert_eq!(duration(1_840_000.0), "1.84 ms");
         assert_eq!(duration(999_700_000.0), "1 s");
         assert_eq!(duration(61e9), "61 s");
+    }
+
+    #[test]
+    fn figures_have_their_units() {
+        assert_eq!(figure(1_840.0, Unit::Ns), "1.84 µs");
+        assert_eq!(figure(412_345.6, Unit::OperationsPerSecond), "412346 /s");
+        assert_eq!(figure(12.5, Unit::Count), "12.5");
+        assert_eq!(figure(1536.0, Unit::Bytes), "1.5 KiB");
+        assert_eq!(figure(1_012_340.0, Unit::Millionths), "1.0123");
     }
 
     #[test]

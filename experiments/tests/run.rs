@@ -1,10 +1,13 @@
 //! Whole runs of the program, from the command line to the folder that is left.
 
+mod support;
+
 use crashbed_experiments::record::{Outcome, Verdict};
 use crashbed_experiments::results::{self, Results};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use support::{at_work_in, nothing_is_left};
 
 const SUITE: &str = r#"
 name = "small"
@@ -131,25 +134,6 @@ fn under_way(folder: &Path) -> Child {
         std::thread::sleep(Duration::from_millis(20));
     }
     child
-}
-
-/// The processes that work in `folder`, by their working directory.
-fn at_work_in(folder: &Path) -> Vec<i32> {
-    let processes = procfs::process::all_processes().unwrap().filter_map(Result::ok);
-    let here = processes.filter(|process| process.cwd().is_ok_and(|cwd| cwd == folder));
-    here.map(|process| process.pid).collect()
-}
-
-fn nothing_is_left(folder: &Path) {
-    let until = Instant::now() + Duration::from_secs(20);
-    loop {
-        let left = at_work_in(folder);
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < until, "still running: {left:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

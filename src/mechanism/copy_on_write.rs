@@ -24,10 +24,10 @@
 //! stage:  u32 page numbers × STAGE_PAGES                                         | the pages, in the same order
 //! ```
 
-use super::{Mechanism, Taken};
+use super::{Mechanism, Slot, Taken};
 use crate::gate;
 use crate::link::{self, Refused};
-use crate::mailbox::Request;
+use crate::mailbox::{Mailbox, Request};
 use crate::mechanism_kind::{STAGE_PAGES, STAGE_TABLE, log_table};
 use crate::point::{self, Point};
 use crate::region::{Region, StateHead};
@@ -52,10 +52,14 @@ impl Mechanism for CopyOnWrite {
         unsafe { memory::map_over(region.state_fd.as_fd(), region.parts.state, Map::CopyOnWrite) }
     }
 
-    fn commit(&self, region: &Region, last_of_all: bool) -> Result<(), Refused> {
+    fn restores_by_itself(&self) -> bool {
+        true
+    }
+
+    fn commit(&self, region: &Region, mailbox: &Mailbox, last_of_all: bool) -> Result<(), Refused> {
         point::pass(Point::Stage);
         let state = region.parts.state;
-        let mut piece = Piece::new(region);
+        let mut piece = Piece::new(region, mailbox);
         let mut runs = Runs::default();
         let mut refused = false;
         let listed = Pagemap::open().and_then(|table| {
@@ -83,9 +87,8 @@ impl Mechanism for CopyOnWrite {
         Ok(())
     }
 
-    fn take(&self, region: &Region) -> Result<Taken, Errno> {
+    fn take(&self, region: &Region, mailbox: &Mailbox) -> Result<Taken, Errno> {
         let filled = LOG_FILLED.load(Ordering::Relaxed);
-        let mailbox = region.mailbox();
         let pages = mailbox.pages.load(Ordering::Relaxed) as usize;
         let (state, log, stage) = (region.parts.state, region.parts.backing, region.parts.stage);
         let most = state.len / PAGE;
@@ -151,11 +154,11 @@ impl Mechanism for CopyOnWrite {
         None
     }
 
-    fn set_aside(&self, _: &Region) -> bool {
-        false
+    fn set_aside(&self, _: &Region) -> Option<Slot> {
+        None
     }
 
-    unsafe fn crashed_state<'a>(&self, _: &'a Region) -> Result<&'a [u8], Errno> {
+    unsafe fn crashed_state<'a>(&self, _: &'a Region, _: Slot) -> Result<&'a [u8], Errno> {
         Err(Errno::ENOTSUP)
     }
 
@@ -225,12 +228,13 @@ fn checksum(numbers: &[u8], pages: &[u8]) -> u32 {
 /// The piece of a commit that is being staged, in the transaction.
 struct Piece<'a> {
     region: &'a Region,
+    mailbox: &'a Mailbox,
     pages: usize,
 }
 
 impl<'a> Piece<'a> {
-    fn new(region: &'a Region) -> Self {
-        Self { region, pages: 0 }
+    fn new(region: &'a Region, mailbox: &'a Mailbox) -> Self {
+        Self { region, mailbox, pages: 0 }
     }
 
     /// Stages the page at `address`; sends the piece off first where it is full.
@@ -252,7 +256,7 @@ impl<'a> Piece<'a> {
     }
 
     fn ask(&self, last: bool) -> Result<(), Refused> {
-        let (mailbox, stage) = (self.region.mailbox(), self.region.parts.stage);
+        let (mailbox, stage) = (self.mailbox, self.region.parts.stage);
         let numbers = bytes(stage.part(0, self.pages * size_of::<u32>()));
         let bodies = bytes(stage.part(STAGE_TABLE, self.pages * PAGE));
         mailbox.checksum.store(checksum(numbers, bodies), Ordering::Relaxed);

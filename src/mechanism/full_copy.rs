@@ -15,10 +15,10 @@
 //! The free slot takes the crashed state when the program is to decide about it. Readers in other daemons are let in
 //! between two commits only, since the state part is the transaction's working memory.
 
-use super::{Mechanism, Taken};
+use super::{Mechanism, Slot, Taken};
 use crate::gate;
 use crate::link::{self, Refused};
-use crate::mailbox::Request;
+use crate::mailbox::{Mailbox, Request};
 use crate::point::{self, Point};
 use crate::region::{Region, StateHead};
 use crate::span::Span;
@@ -36,7 +36,7 @@ fn slot(region: &Region, number: u64) -> Span {
     region.parts.backing.part(offset, len)
 }
 
-/// The number that the crashed state was set aside under; transactions inherit it by fork.
+/// The slot that the crashed state was set aside in. The daemon's own.
 static CRASHED: AtomicU64 = AtomicU64::new(0);
 
 /// Copies in two halves and passes `between` in the middle, so that a fault can strike there.
@@ -61,17 +61,21 @@ impl Mechanism for FullCopy {
         Ok(())
     }
 
-    fn commit(&self, region: &Region, _: bool) -> Result<(), Refused> {
+    fn restores_by_itself(&self) -> bool {
+        false
+    }
+
+    fn commit(&self, _: &Region, mailbox: &Mailbox, _: bool) -> Result<(), Refused> {
         point::pass(Point::Stage);
         point::pass(Point::Staged);
-        link::ask(region.mailbox(), Request::Commit, true)
+        link::ask(mailbox, Request::Commit, true)
     }
 
     fn begin(&self, region: &Region) -> Result<(), Errno> {
         gate::close(region)
     }
 
-    fn take(&self, region: &Region) -> Result<Taken, Errno> {
+    fn take(&self, region: &Region, _: &Mailbox) -> Result<Taken, Errno> {
         let next = last_commit(region) + 1;
         copy_all(region.parts.state, slot(region, next), Point::Apply);
         region.ledger().commit.store(next, Ordering::Release);
@@ -105,19 +109,19 @@ impl Mechanism for FullCopy {
         region.head().arena().map(crate::arena::Arena::is_locked)
     }
 
-    fn set_aside(&self, region: &Region) -> bool {
+    fn set_aside(&self, region: &Region) -> Option<Slot> {
         let free = last_commit(region) + 1;
         copy_all(region.parts.state, slot(region, free), Point::DaemonRestore);
-        CRASHED.store(free, Ordering::Relaxed);
-        true
+        CRASHED.store(free % 2, Ordering::Relaxed);
+        Some(free % 2)
     }
 
-    unsafe fn crashed_state<'a>(&self, region: &'a Region) -> Result<&'a [u8], Errno> {
+    unsafe fn crashed_state<'a>(&self, region: &'a Region, aside: Slot) -> Result<&'a [u8], Errno> {
         // Slots are not mapped in a transaction; the backing's place in it is free. Both are mapped, and the one that
-        // is not the last commit is found by the number that the daemon handed on by fork.
+        // is not the last commit is the daemon's to name.
         let backing = region.parts.backing;
         memory::map_new(region.backing_fd.as_fd(), backing, Map::ReadOnly)?;
-        let crashed = slot(region, CRASHED.load(Ordering::Relaxed));
+        let crashed = slot(region, aside);
         // SAFETY: mapped above, to be read; the daemon does not write the slot while the transaction decides.
         Ok(unsafe { std::slice::from_raw_parts(crashed.start as *const u8, crashed.len) })
     }

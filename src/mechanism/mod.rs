@@ -8,6 +8,7 @@ mod copy_on_write;
 mod full_copy;
 
 use crate::link::Refused;
+use crate::mailbox::Mailbox;
 use crate::mechanism_kind::MechanismKind;
 use crate::region::{Region, StateHead};
 use crate::sys::Errno;
@@ -23,6 +24,9 @@ pub(crate) enum Taken {
     Refused,
 }
 
+/// The number of the slot that holds a crashed state.
+pub(crate) type Slot = u64;
+
 /// One way to commit and to restore.
 pub(crate) trait Mechanism: Sync {
     /// In a fresh transaction: puts the state in place.
@@ -31,14 +35,18 @@ pub(crate) trait Mechanism: Sync {
     /// Nothing borrows from the state.
     unsafe fn enter(&self, region: &Region) -> Result<(), Errno>;
 
+    /// Whether a successor finds the last commit in place without the daemon's help, so that a crash handler may
+    /// release it.
+    fn restores_by_itself(&self) -> bool;
+
     /// In the transaction: makes the present state a commit. `last_of_all`: the state will not be used again.
-    fn commit(&self, region: &Region, last_of_all: bool) -> Result<(), Refused>;
+    fn commit(&self, region: &Region, mailbox: &Mailbox, last_of_all: bool) -> Result<(), Refused>;
 
     /// In the daemon: a transaction is about to be forked. Afterwards [`end`](Self::end) is called.
     fn begin(&self, region: &Region) -> Result<(), Errno>;
 
     /// In the daemon: takes what the transaction staged, and makes the commit true when it is all there.
-    fn take(&self, region: &Region) -> Result<Taken, Errno>;
+    fn take(&self, region: &Region, mailbox: &Mailbox) -> Result<Taken, Errno>;
 
     /// In the daemon: the head of the last commit.
     fn committed<'a>(&self, region: &'a Region) -> &'a StateHead;
@@ -55,15 +63,15 @@ pub(crate) trait Mechanism: Sync {
     /// In the daemon, after a crash: whether the heap's lock was held; `None` where the crashed state is gone.
     fn heap_locked(&self, region: &Region) -> Option<bool>;
 
-    /// In the daemon, after a crash: keeps the crashed state for the program to read, if the mechanism can, and
-    /// answers whether it did. [`restore`](Self::restore) follows.
-    fn set_aside(&self, region: &Region) -> bool;
+    /// In the daemon, after a crash: keeps the crashed state for the program to read, and answers where; `None` where
+    /// the mechanism cannot. [`restore`](Self::restore) follows.
+    fn set_aside(&self, region: &Region) -> Option<Slot>;
 
     /// In a transaction: the crashed state that was set aside, mapped to be read only.
     ///
     /// # Safety
-    /// The daemon has set a crashed state aside for this transaction.
-    unsafe fn crashed_state<'a>(&self, region: &'a Region) -> Result<&'a [u8], Errno>;
+    /// The daemon has set a crashed state aside in `slot` for this transaction.
+    unsafe fn crashed_state<'a>(&self, region: &'a Region, slot: Slot) -> Result<&'a [u8], Errno>;
 
     /// In the daemon: puts the crashed state that was set aside in place of the last commit. The transaction waits.
     fn put_back(&self, region: &Region) -> bool;

@@ -60,6 +60,15 @@ pub(crate) fn futex_wait(word: &AtomicU32, value: u32) {
     };
 }
 
+/// As [`futex_wait`], for `nanoseconds` at the most.
+pub(crate) fn futex_wait_for(word: &AtomicU32, value: u32, nanoseconds: u64) {
+    let seconds = i64::try_from(nanoseconds / 1_000_000_000).unwrap_or(i64::MAX);
+    let rest = i64::try_from(nanoseconds % 1_000_000_000).unwrap_or(0);
+    let timeout = libc::timespec { tv_sec: seconds, tv_nsec: rest };
+    // SAFETY: the word and the timeout outlive the call and are aligned; the kernel only reads them.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, &raw const timeout) };
+}
+
 /// Wakes whoever sleeps on `word` (`futex(2)`, `FUTEX_WAKE`).
 pub(crate) fn futex_wake(word: &AtomicU32) {
     // SAFETY: the kernel uses the word's address only to find its sleepers.

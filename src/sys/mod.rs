@@ -4,13 +4,16 @@
 //! misused into undefined behaviour (anything that maps, unmaps or drops memory by address) is an `unsafe fn` whose
 //! contract says what the caller must own.
 
+pub(crate) mod bare;
 pub(crate) mod clock;
 pub(crate) mod event;
+pub(crate) mod keeper;
 pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod pagemap;
 pub(crate) mod process;
 pub(crate) mod signal;
+pub(crate) mod thread;
 
 pub(crate) use nix::errno::Errno;
 

@@ -59,6 +59,12 @@ pub(crate) fn end_child(pid: i32) {
     while unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } == -1 && Errno::last() == Errno::EINTR {}
 }
 
+/// Reaps child `pid` if it has ended; whether there is nothing left to reap.
+pub(crate) fn reap_if_gone(pid: i32) -> bool {
+    // SAFETY: a null status pointer is allowed.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
+}
+
 /// Reaps children that have ended and that nobody follows: adopted orphans. To be called only when every followed child
 /// has been reaped.
 pub(crate) fn reap_orphans() {
@@ -144,4 +150,18 @@ pub(crate) fn is_own_child(pid: i32) -> bool {
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: `info` is writable for the length of the call.
     unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, options) == 0 }
+}
+
+/// A number that nobody can guess (`getrandom(2)`).
+pub(crate) fn random() -> Result<u64, Errno> {
+    let mut bytes = [0u8; 8];
+    // SAFETY: the buffer is writable and eight bytes long; so few come whole or not at all.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got == 8 { Ok(u64::from_ne_bytes(bytes)) } else { Err(Errno::last()) }
+}
+
+/// Page faults of the calling thread so far that needed no disk (`getrusage(2)`).
+pub(crate) fn page_faults() -> u64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.minor_page_faults().cast_unsigned())
 }

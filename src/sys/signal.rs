@@ -32,6 +32,30 @@ pub(crate) unsafe fn handle_crashes(handler: Handler) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Installs `handler` for `signal`, on the alternate stack where the thread has one (`sigaction(2)`).
+///
+/// # Safety
+/// `handler` is async-signal-safe.
+pub(crate) unsafe fn handle(signal: i32, handler: Handler) -> Result<(), Errno> {
+    // SAFETY: all-zero is a valid sigaction, which is plain data.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    // SAFETY: nothing else can come in between: the thread parks in it, or nothing happens.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
+    // SAFETY: the handler is async-signal-safe, as the caller vouches.
+    check(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) }).map(|_| ())
+}
+
+/// Whether `handler` is what `signal` leads to at this moment (`sigaction(2)`).
+pub(crate) fn leads_to(signal: i32, handler: Handler) -> bool {
+    // SAFETY: all-zero is a valid sigaction, which is plain data.
+    let mut present: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: `present` is writable; nothing is installed.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut present) };
+    asked == 0 && present.sa_sigaction == handler as usize
+}
+
 /// Gives `signal` its default action again (`sigaction(2)`). Async-signal-safe.
 pub(crate) fn take_handler_away(signal: i32) {
     // SAFETY: all-zero is a valid sigaction: the default action, no flags, an empty mask.
@@ -75,6 +99,13 @@ pub(crate) fn keep_ended_children() -> Result<(), Errno> {
     let default: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: the action is readable, and the old one is not asked for.
     check(unsafe { libc::sigaction(libc::SIGCHLD, &raw const default, std::ptr::null_mut()) }).map(|_| ())
+}
+
+/// Sleeps for so long (`nanosleep(2)`). Async-signal-safe; a signal ends it early.
+pub(crate) fn sleep(nanoseconds: i64) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: nanoseconds };
+    // SAFETY: the time is readable, and what is left of it is not asked for.
+    unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
 }
 
 /// Sleeps until the process is ended (`pause(2)`). Async-signal-safe.

@@ -133,7 +133,7 @@ pub(crate) fn handler_without_a_stack() -> crashbed::Result<()> {
 pub(crate) fn handler_that_faults() -> crashbed::Result<()> {
     let crash = |_: &mut Tx<'_>| {
         let maps = std::fs::read_to_string("/proc/self/maps")?;
-        let line = maps.lines().find(|line| line.contains("crashbed-d-mailbox")).ok_or_else(|| Failure::new("none"))?;
+        let line = maps.lines().find(|line| line.contains("crashbed-d-seats")).ok_or_else(|| Failure::new("none"))?;
         let (start, rest) = line.split_once('-').ok_or_else(|| Failure::new("no range"))?;
         let end = rest.split(' ').next().unwrap_or("");
         let (start, end) = (usize::from_str_radix(start, 16)?, usize::from_str_radix(end, 16)?);

@@ -1,8 +1,8 @@
 //! Law 7: after each kind of crash, at many places, the state equals a commit that was acknowledged or in flight.
 
-use crate::support::argument;
 use crate::support::board::Board;
 use crate::support::fault::{self, Fault};
+use crate::support::mechanism_and_spare;
 use crate::support::state::Linked;
 use crashbed::point::{self, Point};
 use crashbed::{Daemon, Declaration, Failure, Intensity, MIB, Outcome, Root, Tx};
@@ -86,7 +86,8 @@ fn check(state: &Linked, operations: u64, board: &Board) {
 
 fn declaration() -> Declaration {
     Declaration::new("d", MIB)
-        .mechanism(argument().parse().expect("a mechanism"))
+        .mechanism(mechanism_and_spare().0)
+        .spare(mechanism_and_spare().1)
         .heartbeat(Duration::from_millis(300))
         .intensity(Intensity::UNLIMITED)
 }

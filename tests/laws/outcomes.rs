@@ -1,13 +1,13 @@
 //! Law 6: errors and panics are outcomes; an exit before the work is done is a crash.
 
-use crate::support::{argument, state::Linked};
+use crate::support::{mechanism_and_spare, state::Linked};
 use crashbed::{Cause, Daemon, Declaration, Error, Failure, FailureKind, MIB, Outcome, Root, Tx};
 use crashbed_policies::CheckpointResume;
 
 type Work = fn(&mut Tx<'_>, &mut Linked) -> Result<(), Failure>;
 
 fn declaration() -> Declaration {
-    Declaration::new("d", 2 * MIB).mechanism(argument().parse().expect("a mechanism")).threads(1, MIB)
+    Declaration::new("d", 2 * MIB).mechanism(mechanism_and_spare().0).spare(mechanism_and_spare().1).threads(1, MIB)
 }
 
 fn error(_: &mut Tx<'_>, _: &mut Linked) -> Result<(), Failure> {

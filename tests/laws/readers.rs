@@ -1,10 +1,10 @@
 //! Law 8: a reader in another daemon sees whole commits only, while the writer crashes again and again.
 
-use crate::support::argument;
 use crate::support::board::Board;
 use crate::support::fault::Fault;
+use crate::support::mechanism_and_spare;
 use crashbed::point::{self, Point};
-use crashbed::{Daemon, Declaration, Error, Intensity, MIB, MechanismKind, Outcome, Peer, Recoverable, Root};
+use crashbed::{Daemon, Declaration, Error, Intensity, MIB, Outcome, Peer, Recoverable, Root};
 use crashbed_policies::CheckpointResume;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
@@ -52,8 +52,8 @@ static BOARD: OnceLock<Board> = OnceLock::new();
 const ENOUGH: u64 = 60;
 
 fn declaration() -> Declaration {
-    let mechanism: MechanismKind = argument().parse().expect("a mechanism");
-    Declaration::new("writer", MIB).mechanism(mechanism).intensity(Intensity::UNLIMITED)
+    let (mechanism, spare) = mechanism_and_spare();
+    Declaration::new("writer", MIB).mechanism(mechanism).spare(spare).intensity(Intensity::UNLIMITED)
 }
 
 /// Every seventh time, the daemon dies in the middle of making a commit true.

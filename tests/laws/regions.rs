@@ -1,8 +1,8 @@
 //! Laws 4 and 5: what a process cannot write (or read).
 
-use crate::support::argument;
 use crate::support::board::Board;
 use crate::support::fault::Fault;
+use crate::support::mechanism_and_spare;
 use crashbed::{Cause, Daemon, Declaration, MIB, Outcome, Peer, Root, Tx};
 use crashbed_policies::CheckpointResume;
 use std::sync::atomic::Ordering::SeqCst;
@@ -125,7 +125,8 @@ fn mappings() -> Vec<(usize, usize, bool, String)> {
 
 fn declaration() -> Declaration {
     Declaration::new("d", MIB)
-        .mechanism(argument().parse().expect("a mechanism"))
+        .mechanism(mechanism_and_spare().0)
+        .spare(mechanism_and_spare().1)
         .scratch(MIB)
         .heartbeat(Duration::from_millis(500))
         .threads(1, 64 << 10)

@@ -2,8 +2,8 @@
 
 use crate::support::board::Board;
 use crate::support::fault::{self, Fault};
-use crate::support::{argument, state::Linked};
-use crashbed::{Daemon, Declaration, Error, Intensity, MIB, Outcome, Root};
+use crate::support::{mechanism_and_spare, state::Linked};
+use crashbed::{Daemon, Declaration, Error, Heap, Intensity, MIB, Outcome, Root};
 use crashbed_policies::CheckpointResume;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -14,7 +14,8 @@ pub(crate) fn every_crash() -> crashbed::Result<()> {
     let board = Board::new();
     let root = std::process::id();
     let declaration = Declaration::new("crashes", 2 * MIB)
-        .mechanism(argument().parse().expect("a mechanism"))
+        .mechanism(mechanism_and_spare().0)
+        .spare(mechanism_and_spare().1)
         .heartbeat(Duration::from_millis(300))
         .intensity(Intensity::UNLIMITED);
     Root::new()
@@ -73,4 +74,43 @@ pub(crate) fn a_second_thread() -> crashbed::Result<()> {
         std::thread::yield_now();
     }
     run()
+}
+
+/// A daemon and a transaction are refused as a root, and as a process with a heap by itself.
+pub(crate) fn part_of_a_tree() -> crashbed::Result<()> {
+    let refused = || {
+        assert!(matches!(Root::new().run(), Err(Error::NotPlain)));
+        assert!(matches!(Heap::by_itself(MIB), Err(Error::NotPlain)));
+    };
+    let main = |daemon: &mut Daemon<u64>| {
+        refused();
+        let outcome = daemon.transaction(CheckpointResume, |_, _| {
+            refused();
+            Ok(())
+        })?;
+        assert_eq!(outcome, Outcome::Done(()));
+        Ok(())
+    };
+    Root::new().daemon("d", MIB, main).run()?;
+    // When the tree has ended, the process is a plain one again.
+    Root::new().daemon("d", MIB, |_: &mut Daemon<u64>| Ok(())).run()
+}
+
+/// A process with a heap by itself has its values there, gives back what it had before, and is no root any more.
+pub(crate) fn a_heap_by_itself() -> crashbed::Result<()> {
+    let mut before = vec![7u8; 1000];
+    Heap::by_itself(MIB)?;
+    let far = |bytes: &[u8]| bytes.as_ptr().addr() >> 32;
+    let after = vec![8u8; 1000];
+    assert_ne!(far(&before), far(&after));
+    before.resize(2000, 9);
+    assert_eq!(far(&before), far(&after), "what grows moves there");
+    assert_eq!((before[999], before[1999], after[999]), (7, 9, 8));
+    for _ in 0..10_000 {
+        // More than the arena has, if nothing came back.
+        std::hint::black_box(vec![1u8; 1000]);
+    }
+    assert!(matches!(Heap::by_itself(MIB), Err(Error::NotPlain)));
+    assert!(matches!(Root::new().run(), Err(Error::NotPlain)));
+    Ok(())
 }

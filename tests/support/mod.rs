@@ -14,6 +14,7 @@
 
 pub(crate) mod board;
 pub(crate) mod fault;
+pub(crate) mod held;
 pub(crate) mod state;
 
 use crashbed::Heap;
@@ -231,8 +232,42 @@ pub(crate) fn dies(name: &str, argument: &str, signal: i32) {
     assert_eq!(ended.status.signal(), Some(signal), "scenario `{name}` {argument}: {ended:#?}");
 }
 
-/// A daemon of two mebibytes called `d`, with the mechanism that the scenario was given.
+/// The mechanism and the spare that the scenario was given, as `copy-on-write warm`; the spare is cold where it was not
+/// given.
+pub(crate) fn mechanism_and_spare() -> (crashbed::MechanismKind, crashbed::Spare) {
+    let argument = argument();
+    let mut words = argument.split(' ');
+    let mechanism = words.next().and_then(|word| word.parse().ok()).expect("a mechanism");
+    (mechanism, words.next().map_or(crashbed::Spare::Cold, |word| word.parse().expect("a spare")))
+}
+
+/// A daemon of two mebibytes called `d`, with the mechanism and the spare that the scenario was given.
 pub(crate) fn declaration() -> crashbed::Declaration {
-    let mechanism = argument().parse().expect("a mechanism");
-    crashbed::Declaration::new("d", 2 * crashbed::MIB).mechanism(mechanism)
+    let (mechanism, spare) = mechanism_and_spare();
+    crashbed::Declaration::new("d", 2 * crashbed::MIB).mechanism(mechanism).spare(spare)
+}
+
+/// The words behind mechanism and spare, as numbers.
+pub(crate) fn numbers() -> Vec<u64> {
+    argument().split(' ').skip(2).map(|word| word.parse().expect("a number")).collect()
+}
+
+/// The kinds of spare that a test names; what `auto` picks is one of them.
+pub(crate) const SPARES: [&str; 3] = ["cold", "warm", "hot"];
+
+/// Plays a scenario that must succeed, under each mechanism with each kind of spare.
+pub(crate) fn each(scenario: &str) {
+    each_of(scenario, &SPARES, "", LIMIT);
+}
+
+/// Plays a scenario that must succeed within `limit`, under each mechanism with each of `spares`; `rest` goes behind
+/// them.
+pub(crate) fn each_of(scenario: &str, spares: &[&str], rest: &str, limit: Duration) {
+    for mechanism in crashbed::MechanismKind::ALL {
+        for spare in spares {
+            let argument = format!("{mechanism} {spare} {rest}");
+            let ended = start(scenario, argument.trim_end()).finish(limit, Duration::ZERO);
+            assert!(ended.status.success(), "scenario `{scenario}` {argument}: {ended:#?}");
+        }
+    }
 }

@@ -13,7 +13,8 @@ pub(crate) struct Linked {
     pub(crate) sum: u64,
 }
 
-fn mix(n: u64) -> u64 {
+/// Spreads a number over all bits.
+pub(crate) fn mix(n: u64) -> u64 {
     (n ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(29)
 }
 

@@ -150,16 +150,22 @@ pub(super) fn store(address: usize, byte: u8) {
     }
 }
 
+/// Crashes this process by a write to address 0; writes the instant before into `fault_ns`.
+pub(crate) fn null_write(fault_ns: &AtomicU64) {
+    stamp(fault_ns);
+    store(0, 1);
+}
+
 /// Whole pages that this process mapped, and unmaps when dropped. Every process forked from it shares them.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     start: NonNull<c_void>,
     bytes: NonZeroUsize,
 }
 
 impl Mapping {
     /// Zeroed pages that belong to no file.
-    pub(super) fn anonymous(bytes: NonZeroUsize) -> Result<Self, Errno> {
+    pub(crate) fn anonymous(bytes: NonZeroUsize) -> Result<Self, Errno> {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: the kernel picks an address that is free, so nothing that exists is replaced.
         let start = unsafe { mmap_anonymous(None, bytes, protection, MapFlags::MAP_SHARED) }?;
@@ -174,7 +180,7 @@ impl Mapping {
     }
 
     /// The first byte; page-aligned.
-    pub(super) fn start(&self) -> NonNull<c_void> {
+    pub(crate) fn start(&self) -> NonNull<c_void> {
         self.start
     }
 }

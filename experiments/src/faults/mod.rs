@@ -13,6 +13,7 @@ pub mod trigger;
 
 pub use injector::{Counts, Injected, Injector, InjectorError, Strike};
 pub use memory::{Live, Target};
+pub(crate) use memory::{Mapping, null_write};
 pub use plan::{Plan, PlanError};
 pub use stops::Stop;
 pub use trigger::{Occasion, PointName, Trigger};

@@ -36,7 +36,17 @@ fn cases() -> Vec<(&'static str, Vec<Trial>)> {
 
 fn summary_of(trials: &[Trial]) -> Summary {
     let planned_trials = trials.len() as u64;
-    summarize(Run { suite: "test", trials, planned_trials, floors: Vec::new(), skipped: Vec::new() }, |_| false)
+    summarize(
+        Run {
+            suite: "test",
+            trials,
+            planned_trials,
+            floors: Vec::new(),
+            measurements: Vec::new(),
+            skipped: Vec::new(),
+        },
+        |_| false,
+    )
 }
 
 /// The box that a text covers: left, top, right, bottom.

@@ -1,10 +1,10 @@
 //! Starting a run's tree by exec, and ending it.
 //!
-//! The tree's root must have one thread and die with this program, so it is this program again, started afresh with
-//! `PR_SET_PDEATHSIG`. Orphans of a dead root become this program's children (`PR_SET_CHILD_SUBREAPER`), so that none
-//! is left as a zombie.
+//! The tree's root must have one thread and die with this program, so it is this program again ([`child`]). Orphans of
+//! a dead root become this program's children (`PR_SET_CHILD_SUBREAPER`), so that none is left as a zombie.
 
 use super::message::{DaemonSetup, Order, Reply, Setup};
+use crate::child;
 use crate::record::Levels;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,8 +14,7 @@ use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// A running tree.
@@ -57,23 +56,8 @@ impl Tree {
         setup.replies = replies_up.as_raw_fd();
         theirs.push(replies_up.into());
         let raw: Vec<i32> = theirs.iter().map(AsRawFd::as_raw_fd).collect();
-        let parent = std::process::id();
-        let mut command = Command::new(std::env::current_exe()?);
-        // A group of its own: Ctrl-C comes to this program alone, which then ends the tree in order.
-        command.arg("tree").stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
-        let before_exec = move || {
-            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-            if std::os::unix::process::parent_id() != parent {
-                return Err(io::Error::from(Errno::ESRCH));
-            }
-            for &fd in &raw {
-                // SAFETY: no pointer is passed; the descriptor is one of the tree's ends, which stay open over the exec.
-                Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })?;
-            }
-            Ok(())
-        };
-        // SAFETY: after the fork only prctl, getppid and fcntl are called: async-signal-safe, no allocation.
-        unsafe { command.pre_exec(before_exec) };
+        let mut command = child::again("tree", raw)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn()?;
         drop(theirs);
         if let Some(mut stdin) = child.stdin.take() {

@@ -10,44 +10,41 @@ fn since(later: u64, earlier: u64) -> Option<u64> {
 
 /// The phases of a transaction's recovery, from the strike (or, where nothing was injected, from the crash itself).
 ///
-/// They follow each other as `noticed → decided → restored → started → first operation`. When the crashed process could
-/// not run any more stands wherever it was waited for: before the decision, or before the restore was done. Where the
-/// successor was on its way by then, nobody waited, and the end is no part of the recovery.
+/// Between the notice and the first operation lie four steps, in an order that depends on who does them: a daemon
+/// decides, restores and starts a successor; a spare starts, decides and restores by itself. Each phase ends with its
+/// step and begins with the step before. That the crashed process could not run any more is a step only where it came
+/// before the state was restored; later, nobody waited for it.
 pub(super) fn phases(strike: Option<(u64, u64)>, times: Times) -> Phases {
-    let Times { happened_ns, noticed_ns, gone_ns, first_operation_ns, redone_ns, .. } = times;
+    let Times { happened_ns, noticed_ns, gone_ns, decided_ns, restored_ns, started_ns, first_operation_ns, redone_ns } =
+        times;
     // A strike that is later than the crash is another one.
     let start = strike.map(|(at, _)| at).filter(|at| (1..=noticed_ns).contains(at)).unwrap_or(happened_ns);
-    // A spare reads the clock itself, on another processor: a step that seems to end before it began took no time.
-    let decided_ns = after(times.decided_ns, noticed_ns);
-    let restored_ns = after(times.restored_ns, decided_ns);
-    let started_ns = after(times.started_ns, restored_ns);
-    let on_the_path = gone_ns != 0 && gone_ns <= restored_ns;
-    let (stop_ns, decide_ns, restore_ns) = if !on_the_path {
-        (Some(0), since(decided_ns, noticed_ns), since(restored_ns, decided_ns))
-    } else if gone_ns <= decided_ns {
-        (since(gone_ns, noticed_ns), since(decided_ns, after(gone_ns, noticed_ns)), since(restored_ns, decided_ns))
-    } else {
-        (since(gone_ns, decided_ns), since(decided_ns, noticed_ns), since(restored_ns, gone_ns))
-    };
+    let waited = gone_ns <= restored_ns;
+    let ends = [if waited { gone_ns } else { 0 }, decided_ns, restored_ns, started_ns];
+    let mut steps: Vec<(u64, usize)> = ends.into_iter().zip(0..).filter(|(end, _)| *end != 0).collect();
+    steps.sort_unstable();
+    let mut lengths = [None; 4];
+    let mut now = noticed_ns;
+    for (end, step) in steps {
+        // Clocks are read by several processes: what seems to end before it began took no time.
+        lengths[step] = since(end.max(now), now);
+        now = end.max(now);
+    }
+    let [stop_ns, decide_ns, restore_ns, start_ns] = lengths;
     Phases {
         recovery_ns: since(first_operation_ns, start),
         notice_ns: since(noticed_ns, start),
-        stop_ns: stop_ns.filter(|_| on_the_path || decided_ns != 0),
+        stop_ns: stop_ns.or((decided_ns != 0).then_some(0)),
         decide_ns,
         restore_ns,
-        start_ns: since(started_ns, restored_ns),
-        first_operation_ns: since(first_operation_ns, started_ns),
-        hand_over_ns: since(times.started_ns, start),
+        start_ns,
+        first_operation_ns: since(first_operation_ns, now).filter(|_| started_ns != 0),
+        hand_over_ns: since(started_ns, start),
         redo_ns: since(redone_ns, first_operation_ns),
-        teardown_ns: since(gone_ns, noticed_ns).filter(|_| !on_the_path),
+        teardown_ns: since(gone_ns, noticed_ns).filter(|_| !waited),
         undetected_operations: None,
         take_over_faults: None,
     }
-}
-
-/// An instant that cannot be before another; 0 where it was not reached.
-fn after(instant: u64, earlier: u64) -> u64 {
-    if instant == 0 { 0 } else { instant.max(earlier) }
 }
 
 /// What can be told of a daemon's recovery: its notice, and when its new transaction had done its first operation.
@@ -121,6 +118,16 @@ mod tests {
         // Beside the path.
         let beside = phases(Some((1_000, 7)), times(steps, 1_200));
         assert_eq!((beside.stop_ns, beside.restore_ns, beside.teardown_ns), (Some(0), Some(30), Some(190)));
+    }
+
+    #[test]
+    fn a_spare_starts_before_it_decides() {
+        let times = Times { started_ns: 1_012, ..times([10, 20, 30, 0, 50], 1_011) };
+        let phases = phases(Some((1_000, 7)), times);
+        assert_eq!((phases.notice_ns, phases.stop_ns, phases.start_ns), (Some(10), Some(1), Some(1)));
+        assert_eq!((phases.decide_ns, phases.restore_ns), (Some(18), Some(30)));
+        assert_eq!((phases.first_operation_ns, phases.hand_over_ns), (Some(50), Some(12)));
+        assert_eq!(sum(&phases), phases.recovery_ns);
     }
 
     #[test]

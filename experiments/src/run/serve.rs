@@ -10,7 +10,7 @@ use crate::faults::{Fault, Injector};
 use crate::suite::Suite;
 use crate::workloads::digest::Digest;
 use crate::workloads::documents::Document;
-use crashbed::{BareNotice, Daemon, Error, Intensity, Outcome, Spare};
+use crashbed::{BareNotice, BareStart, Daemon, Error, Intensity, Outcome, Spare};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -226,7 +226,7 @@ impl<'a, W: Work> Bench<'a, W> {
         let notice = match notice {
             "kill" => BareNotice::Kill,
             "heartbeat" => BareNotice::Heartbeat(Duration::from_millis(self.suite.heartbeat.deadline_ms)),
-            _ => BareNotice::Signal,
+            _ => BareNotice::Waitpid,
         };
         let script = self.last_seed.and_then(|seed| W::script(self.suite, self.corpus, seed).ok());
         let Some(script) = script.filter(|_| self.daemon.state().work.is_loaded()) else {
@@ -235,7 +235,7 @@ impl<'a, W: Work> Bench<'a, W> {
         let mut measured = Vec::new();
         for _ in 0..laps {
             let Some(index) = self.floor_operation(&script) else { break };
-            let lap = self.daemon.floor(notice, |state| {
+            let lap = self.daemon.floor(notice, BareStart::Cold, |state| {
                 // An operation that the state refuses costs what it costs; nothing of it is kept.
                 let _ = state.work.operate(None, &script, index, || ());
             })?;

@@ -10,7 +10,14 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 fn of(trials: &[Trial], floors: Vec<Floor>) -> Summary {
-    let run = Run { suite: "test", trials, planned_trials: trials.len() as u64, floors, skipped: Vec::new() };
+    let run = Run {
+        suite: "test",
+        trials,
+        planned_trials: trials.len() as u64,
+        floors,
+        measurements: Vec::new(),
+        skipped: Vec::new(),
+    };
     summarize(run, |fault| fault == "bit-flip")
 }
 
@@ -113,7 +120,14 @@ fn a_fault_that_never_struck_makes_its_cell_inconclusive_and_counts_for_nothing(
 #[test]
 fn an_interrupted_run_says_so_first() {
     let trials = run(&["zero-state"], &["full-copy"], &["kv"], &names(&["abort"]), 2);
-    let run = Run { suite: "test", trials: &trials, planned_trials: 9, floors: Vec::new(), skipped: Vec::new() };
+    let run = Run {
+        suite: "test",
+        trials: &trials,
+        planned_trials: 9,
+        floors: Vec::new(),
+        measurements: Vec::new(),
+        skipped: Vec::new(),
+    };
     let summary = summarize(run, |_| false);
     assert!(!summary.complete && summary.answer[0].contains("2 of 9 planned trials"), "{:?}", summary.answer);
 }

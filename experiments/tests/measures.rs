@@ -1,0 +1,253 @@
+//! Measures, from a round in a process of its own to the table in a run's report.
+
+mod support;
+
+use crashbed_experiments::record::{Level, Measurement, Unit};
+use crashbed_experiments::results;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use support::{at_work_in, nothing_is_left};
+
+fn measure(folder: &Path, name: &str, laps: u64, settings: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    command.args(["measure", name, "--seed", "7", "--laps", &laps.to_string(), "--settings", settings]);
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+/// Makes a round in a folder of its own, in which nothing is left running.
+fn round(name: &str, laps: u64, settings: &str) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let said = lines(&measure(folder.path(), name, laps, settings).output().unwrap());
+    nothing_is_left(folder.path());
+    said
+}
+
+fn rows(said: &[Value]) -> BTreeSet<&str> {
+    said.iter().map(|row| row["row"].as_str().unwrap_or_else(|| panic!("{row}"))).collect()
+}
+
+fn samples(row: &Value) -> Vec<u64> {
+    row["samples"].as_array().unwrap().iter().map(|sample| sample.as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_pool_fails_over() {
+    let said = round("pool", 21, r#"{"records": 50}"#);
+    assert_eq!(rows(&said), BTreeSet::from(["call", "failover", "hand-over", "new-worker"]));
+    for row in &said {
+        assert_eq!((samples(row).len(), &row["unit"], &row["levels"]["records"]), (21, &"ns".into(), &50.into()));
+    }
+    // The idle worker is at the request before it has answered it, in each lap.
+    let of = |name: &str| samples(said.iter().find(|row| row["row"] == name).unwrap());
+    assert!(of("hand-over").iter().zip(of("failover")).all(|(begun, answered)| 0 < *begun && *begun < answered));
+}
+
+#[test]
+fn a_tree_of_live_transactions_recovers() {
+    let said =
+        round("live", 4, r#"{"transactions": [1, 3, 1099511627776], "spares": ["cold", "warm"], "records": 20}"#);
+    let (skipped, measured): (Vec<_>, Vec<_>) = said.iter().partition(|said| said["skipped"].is_string());
+    // No kernel has as many descriptors.
+    assert!(skipped.len() == 2 && skipped[0]["skipped"].as_str().unwrap().contains("open files"), "{said:?}");
+    assert_eq!(measured.len(), 2 * 2 * 4);
+    for rows in measured.chunks(4) {
+        let [start, hand_over, recovery, otherwise] = rows else { panic!("{rows:?}") };
+        assert_eq!(samples(otherwise).len(), 1);
+        assert_eq!((&start["row"], samples(start).len(), samples(recovery).len()), (&"start".into(), 1, 4));
+        assert_eq!(hand_over["levels"], recovery["levels"]);
+        let laps = samples(hand_over).into_iter().zip(samples(recovery));
+        assert!(laps.into_iter().all(|(started, done)| 0 < started && started < done), "{rows:?}");
+    }
+}
+
+#[test]
+fn plain_processes_and_transactions_do_the_same_operations() {
+    let settings = r#"{"mix": "d", "records": 50, "operations": 200, "mechanism": ["copy-on-write", "full-copy"],
+                       "commit_every": [7, 100], "region": "1 MiB"}"#;
+    let said = round("steady", 3, settings);
+    let of = |row: &str| said.iter().filter(|said| said["row"] == row).collect::<Vec<_>>();
+    let (throughput, over_plain, allocation) = (of("throughput"), of("over-plain"), of("allocation"));
+    // Two plain processes; each mechanism without a commit and with each interval.
+    assert_eq!((throughput.len(), over_plain.len(), allocation.len()), (2 + 2 * 3, 1 + 2 * 3, 2));
+    assert!(said.iter().all(|row| samples(row).len() == 3 && samples(row).iter().all(|sample| *sample > 0)));
+    let commits: BTreeSet<_> = throughput.iter().map(|row| row["levels"]["commit-every"].to_string()).collect();
+    assert_eq!(commits, ["\"never\"", "100", "7", "null"].map(str::to_owned).into());
+    // The ratio says what the throughputs of the same pass say.
+    let plain = samples(throughput.iter().find(|row| row["levels"]["allocator"] == "engine").unwrap());
+    for ratio in over_plain {
+        let own = samples(throughput.iter().find(|row| row["levels"] == ratio["levels"]).unwrap());
+        for ((plain, own), ratio) in plain.iter().zip(own).zip(samples(ratio)) {
+            let expected = *plain as f64 / own as f64;
+            assert!((ratio as f64 / 1e6 / expected - 1.0).abs() < 0.01, "{ratio} of {plain} over {own}");
+        }
+    }
+}
+
+#[test]
+fn a_heartbeat_is_missed_by_those_that_hang() {
+    let settings = r#"{"deadlines_ms": [20, 200], "operation_us": [50, 200], "hangs": 2}"#;
+    let said = round("heartbeat", 30, settings);
+    assert_eq!(said.len(), 2 * 2 * 3);
+    for rows in said.chunks(3) {
+        let [alarms, detection, lost] = rows else { panic!("{rows:?}") };
+        assert_eq!((&alarms["row"], samples(alarms).len()), (&"false-alarms".into(), 1));
+        assert_eq!((samples(detection).len(), &detection["levels"]), (2, &lost["levels"]));
+        // Operations of 125 µs on average, which fit into the time that it took, and some to do again.
+        let hangs = samples(detection).into_iter().zip(samples(lost));
+        assert!(hangs.into_iter().all(|(ns, lost)| ns > 0 && (ns / 125_000..=ns / 125_000 + 10).contains(&lost)));
+    }
+}
+
+#[test]
+fn a_killed_round_leaves_nothing_running() {
+    for name in ["pool", "erlang", "live", "steady", "heartbeat"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = measure(folder.path(), name, 100_000, "{}").stdout(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while at_work_in(folder.path()).len() < 2 && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "`{name}` starts nothing");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        nothing_is_left(folder.path());
+    }
+}
+
+fn erlang_is_installed() -> bool {
+    let found = |program: &str| Command::new(program).arg("-version").stdin(Stdio::null()).output().is_ok();
+    found("erl") && found("erlc")
+}
+
+#[test]
+fn a_supervisor_restarts_where_otp_is_installed() {
+    let said = round("erlang", 12, r#"{"records": 50}"#);
+    if !erlang_is_installed() {
+        assert!(said[0]["skipped"].as_str().unwrap().starts_with("skipped, because `erl"), "{said:?}");
+        return;
+    }
+    assert_eq!(rows(&said), BTreeSet::from(["call", "first-call", "restart"]));
+    // A call for each busy wait; the others for each way to wait, too.
+    assert_eq!(said.len(), 2 * (1 + 2 * 2));
+    for row in &said {
+        assert!(samples(row).len() == 12 && samples(row).iter().all(|ns| *ns > 0), "{row}");
+    }
+    // A process is up before it has answered, in each lap.
+    for restart in said.iter().filter(|row| row["row"] == "restart") {
+        let call = said.iter().find(|row| row["row"] == "first-call" && row["levels"] == restart["levels"]).unwrap();
+        assert!(samples(restart).iter().zip(samples(call)).all(|(up, answered)| *up < answered));
+    }
+}
+
+#[test]
+fn a_missing_program_is_skipped_with_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = lines(&measure(folder.path(), "erlang", 3, "{}").env("PATH", folder.path()).output().unwrap());
+    assert_eq!(said, [serde_json::json!({ "skipped": "skipped, because `erlc` is not installed" })]);
+}
+
+const SUITE: &str = r#"
+name = "small"
+question = "Is it measured?"
+seed = 7
+[factors]
+policy = "checkpoint-resume"
+mechanism = "copy-on-write"
+workload = "kv"
+fault = "null-read"
+region = "8 MiB"
+trials = 4
+[workload.kv]
+records = 50
+operations = 20
+[floor]
+trials = 0
+[[measure]]
+name = "pool"
+rounds = 2
+laps = 7
+records = 50
+[[measure]]
+name = "erlang"
+rounds = 2
+laps = 1
+"#;
+
+#[test]
+fn a_measure_that_has_no_room_is_left_out_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let steady =
+        "[[measure]]\nname = \"steady\"\nrounds = 1\nlaps = 9\nmix = \"d\"\noperations = 9000\nregion = \"1 MiB\"\n";
+    std::fs::write(folder.path().join("small.toml"), SUITE.split("[[measure]]").next().unwrap().to_owned() + steady)
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    let output = command.args(["run", "small.toml", "--out", "out"]).current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("more than a region of 1 MiB: give a larger"), "{said}");
+    let summary = results::load(&folder.path().join("out")).unwrap().summary.unwrap();
+    assert!(summary.complete && summary.measurements.is_empty());
+    let why = "measure `steady`: skipped, because its process ended with exit status: 1; see above";
+    assert!(summary.skipped.contains(&why.to_owned()), "{:?}", summary.skipped);
+}
+
+#[test]
+fn an_interrupted_run_ends_its_measure() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("small.toml"), SUITE.replace("laps = 7", "laps = 1000000")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    command.args(["run", "small.toml", "--out", "out"]).current_dir(folder.path());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let measures = |pid: &i32| {
+        let process = procfs::process::Process::new(*pid);
+        process.and_then(|process| process.cmdline()).is_ok_and(|line| line.contains(&"measure".to_owned()))
+    };
+    while !at_work_in(folder.path()).iter().any(measures) {
+        assert!(Instant::now() < until, "no round in a minute");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // SAFETY: no pointer is passed; the child has not been waited for, so its id is its own.
+    unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let results = results::load(&folder.path().join("out")).unwrap();
+    assert!(results.measurements.measurements.is_empty() && results.measurements.skipped.is_empty());
+    nothing_is_left(folder.path());
+}
+
+#[test]
+fn a_run_gathers_the_rounds_of_its_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("small.toml"), SUITE).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    command.args(["run", "small.toml", "--out", "out"]).current_dir(folder.path()).env("PATH", folder.path());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let out = folder.path().join("out");
+    let summary = results::load(&out).unwrap().summary.unwrap();
+    let failover = |row: &&Measurement| row.row == "failover";
+    let failover = summary.measurements.iter().find(failover).unwrap();
+    assert_eq!((failover.measure.as_str(), failover.unit, failover.distribution.n), ("pool", Unit::Ns, 14));
+    assert_eq!(failover.levels["records"], Level::Number(50));
+    // There is no Erlang in an empty path: said once, however many rounds.
+    let erlang: Vec<_> = summary.skipped.iter().filter(|why| why.contains("erlang")).collect();
+    assert_eq!(erlang, ["measure `erlang`: skipped, because `erlc` is not installed"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(told.contains("pool failover: ") && report.contains("failover"), "{told}");
+
+    // `report` makes all of it again from what the run left.
+    std::fs::remove_file(out.join("summary.json")).unwrap();
+    let again = Command::new(env!("CARGO_BIN_EXE_crashbed")).arg("report").arg(&out).output().unwrap();
+    assert!(again.status.success());
+    assert_eq!(results::load(&out).unwrap().summary.unwrap(), summary);
+}

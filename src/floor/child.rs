@@ -1,0 +1,147 @@
+//! The two processes of a whole recovery: the child that dies, and its successor.
+
+use super::board::{Board, Flag};
+use super::{BareNotice, BareStart};
+use crate::here::{self, Kind, Source};
+use crate::mailbox::Mailbox;
+use crate::mechanism;
+use crate::panics;
+use crate::prefault;
+use crate::region::Region;
+use crate::sys::{bare, clock, memory, process, signal};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+/// What both have from their daemon.
+#[derive(Clone, Copy)]
+pub(super) struct Role<'a> {
+    pub(super) region: &'a Region,
+    pub(super) mailbox: &'a Mailbox,
+    pub(super) board: &'a Board,
+    pub(super) start: BareStart,
+    pub(super) daemon: i32,
+}
+
+/// Who is to go on, and by which word.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    flag: &'a Flag,
+    /// The process that sleeps on the word; 0 where it spins.
+    sleeper: i32,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn daemon(board: &'a Board, pid: i32) -> Self {
+        Self { flag: &board.told, sleeper: pid }
+    }
+
+    /// A successor that was forked ahead.
+    pub(super) fn successor(board: &'a Board, start: BareStart, pid: i32) -> Self {
+        Self { flag: &board.released, sleeper: if start == BareStart::Hot { 0 } else { pid } }
+    }
+
+    /// Lets it go on; a sleeper on this processor, as soon as this process sleeps. Async-signal-safe.
+    pub(super) fn let_go(self) {
+        if self.sleeper == 0 {
+            return self.flag.raise();
+        }
+        bare::draw(self.sleeper);
+        self.flag.raise_and_wake();
+    }
+}
+
+/// The target of this process's handler.
+static FLAG: AtomicPtr<Flag> = AtomicPtr::new(std::ptr::null_mut());
+static SLEEPER: AtomicI32 = AtomicI32::new(0);
+
+/// The bare handler: lets the next one go on, and leaves it the processor. Being killed and torn down comes later, from
+/// the daemon.
+extern "C" fn on_fault(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: `doom` stored a word of the board before it installed this handler; it stays mapped.
+    let flag = unsafe { &*FLAG.load(Ordering::Relaxed) };
+    Target { flag, sleeper: SLEEPER.load(Ordering::Relaxed) }.let_go();
+    signal::park()
+}
+
+/// Puts the state in place, in a fresh child of `daemon`.
+fn enter(role: Role<'_>) {
+    if !process::die_with_parent(role.daemon) {
+        process::exit_now(1);
+    }
+    // SAFETY: this process has not borrowed anything from the state yet.
+    if unsafe { mechanism::of(role.region.declaration.mechanism).enter(role.region) }.is_err() {
+        process::exit_now(1);
+    }
+}
+
+/// The doomed child. The stamp is the last that it does before it dies.
+pub(super) fn doom(role: Role<'_>, notice: BareNotice, target: Target<'_>) {
+    enter(role);
+    process::forbid_core_dump();
+    signal::take_handler_away(libc::SIGSEGV);
+    if notice == BareNotice::Signal {
+        FLAG.store(std::ptr::from_ref(target.flag).cast_mut(), Ordering::Relaxed);
+        SLEEPER.store(target.sleeper, Ordering::Relaxed);
+        // SAFETY: `on_fault` loads, stores and makes system calls: async-signal-safe.
+        if unsafe { signal::handle_crashes(on_fault) }.is_err() {
+            process::exit_now(1);
+        }
+        // What its handler uses. One that is waited for is left as small as it is: its death takes the longer, the more
+        // there is to tear down.
+        prefault::touch_image();
+        memory::populate_to_write(role.region.parts.signal_stack);
+    }
+    role.board.touch();
+    let me = process::id();
+    settle();
+    role.board.fault_ns.store(clock::now_ns(), Ordering::Relaxed);
+    match notice {
+        BareNotice::Signal | BareNotice::Waitpid => signal::fault(),
+        BareNotice::Kill => {
+            let _ = signal::send(me, libc::SIGKILL);
+        }
+        BareNotice::Heartbeat(_) => signal::park(),
+    }
+}
+
+/// Works on for a moment, as a transaction has before it crashes: whoever waits is asleep by then, and the faults that
+/// the fork left both of them are over. Without this the floor would be slower than what it is the floor of.
+pub(super) fn settle() {
+    const MOMENT_NS: u64 = 500_000;
+    let until = clock::now_ns() + MOMENT_NS;
+    while clock::now_ns() < until {
+        std::hint::spin_loop();
+    }
+}
+
+/// The successor, to the end of its first operation.
+pub(super) fn succeed(role: Role<'_>, first_operation: &dyn Fn(u64)) {
+    let Role { region, mailbox, board, start, .. } = role;
+    let mut faults_before = 0;
+    if start == BareStart::Cold {
+        board.started_ns.store(clock::now_ns(), Ordering::Relaxed);
+    }
+    here::become_kind(Kind::Transaction, region.parts.state, region.parts.scratch, mailbox, -1);
+    enter(role);
+    here::set_source(Source::Region);
+    if start != BareStart::Cold {
+        prefault::touch(region);
+        board.touch();
+        // The kernel's own page of code for it.
+        clock::now_ns();
+        faults_before = process::page_faults();
+        board.ready.raise_and_wake();
+        if start == BareStart::Hot {
+            board.released.spin()
+        } else {
+            board.released.sleep()
+        }
+        board.started_ns.store(clock::now_ns(), Ordering::Relaxed);
+    }
+    let root = region.head().root.load(Ordering::Relaxed);
+    if panics::catch(|| first_operation(root)).is_err() {
+        process::exit_now(1);
+    }
+    board.done_ns.store(clock::now_ns(), Ordering::Relaxed);
+    board.faults.store(process::page_faults() - faults_before, Ordering::Relaxed);
+    board.done.raise_and_wake();
+}

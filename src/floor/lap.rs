@@ -1,0 +1,157 @@
+//! A whole recovery, as the daemon sees it: it forks the successor, ahead or after the crash, and the child that dies.
+
+use super::board::{Board, Flag};
+use super::child::{self, Role, Target};
+use super::processes::Child;
+use super::{BareNotice, BareStart, Lap, failed};
+use crate::daemon_core::Core;
+use crate::error::{Error, Result};
+use crate::mechanism;
+use crate::region::Region;
+use crate::sys::bare::KeptProcessors;
+use crate::sys::event::{self, Status};
+use crate::sys::{clock, process, signal};
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The children of a lap: where their ids stand, and their names in errors.
+const DOOMED: (usize, &str) = (0, "child");
+const SUCCESSOR: (usize, &str) = (1, "successor");
+
+pub(super) fn lap(core: &Core, notice: BareNotice, start: BareStart, first_operation: &dyn Fn(u64)) -> Result<Lap> {
+    let region = core.region();
+    let board = board(region);
+    board.clear();
+    // For the crash handler that a successor has from its daemon.
+    let mailbox = region.seat(0);
+    mailbox.prepare(0, 0, clock::now_ns());
+    let role = Role { region, mailbox, board, start, daemon: process::id() };
+    let succeed = || child::succeed(role, first_operation);
+
+    let mut ahead = None;
+    if start != BareStart::Cold {
+        let successor = fork(region, SUCCESSOR, succeed)?;
+        wait_for(&board.ready, &[&successor])?;
+        ahead = Some(successor);
+    }
+    // The handler lets the successor go by itself, where there is one and nothing is to be copied back before.
+    let direct = notice == BareNotice::Signal && !is_copied_back(region);
+    let target = match &ahead {
+        Some(successor) if direct => Target::successor(board, start, successor.pid()),
+        _ => Target::daemon(board, role.daemon),
+    };
+    let _processors = KeptProcessors::of_this_process();
+    let doomed = fork(region, DOOMED, || child::doom(role, notice, target))?;
+
+    let successor = match ahead {
+        Some(successor) if direct => {
+            wait_for(&board.done, &[&doomed, &successor])?;
+            successor
+        }
+        ahead => {
+            await_notice(core, board, notice, &doomed)?;
+            restore(region);
+            match ahead {
+                None => fork(region, SUCCESSOR, succeed)?,
+                Some(successor) => {
+                    Target::successor(board, start, successor.pid()).let_go();
+                    successor
+                }
+            }
+        }
+    };
+    successor.ends_by(Status::Exited(0))?;
+    let since_fault = |stamp: u64| stamp.saturating_sub(board.fault_ns.load(Ordering::Relaxed));
+    Ok(Lap {
+        hand_over_ns: since_fault(board.started_ns.load(Ordering::Relaxed)),
+        recovery_ns: since_fault(board.done_ns.load(Ordering::Relaxed)),
+        faults: board.faults.load(Ordering::Relaxed),
+    })
+}
+
+/// The words of a lap lie where a commit would be staged: no transaction runs, and all processes here share it.
+fn board(region: &Region) -> &Board {
+    let stage = region.parts.stage;
+    debug_assert!(size_of::<Board>() <= stage.len);
+    // SAFETY: the stage is mapped, writable and shared as long as the region, and a page at least; all bytes are valid
+    // for the board's atomics, and only a transaction's commit uses the stage otherwise.
+    unsafe { &*(stage.start as *const Board) }
+}
+
+/// Forks a child. Its id stands where the root looks for those that it has to wait for when a daemon has died.
+fn fork(region: &Region, (seat, name): (usize, &'static str), life: impl FnOnce()) -> Result<Child> {
+    // SAFETY: a daemon has one thread.
+    let child = unsafe { Child::fork(name, life) }?;
+    region.daemon_mailbox().children[seat].store(child.pid(), Ordering::Relaxed);
+    Ok(child)
+}
+
+/// Forgets the children of a lap, which are gone.
+pub(super) fn forget_children(region: &Region) {
+    for (seat, _) in [DOOMED, SUCCESSOR] {
+        region.daemon_mailbox().children[seat].store(0, Ordering::Relaxed);
+    }
+}
+
+/// Waits until the daemon knows of the child's death, or of its last word.
+fn await_notice(core: &Core, board: &Board, notice: BareNotice, doomed: &Child) -> Result<()> {
+    match notice {
+        BareNotice::Signal => wait_for(&board.told, &[doomed]),
+        BareNotice::Waitpid => doomed.ends_by(Status::Killed(libc::SIGSEGV)),
+        BareNotice::Kill => doomed.ends_by(Status::Killed(libc::SIGKILL)),
+        BareNotice::Heartbeat(deadline) => {
+            outwait(core, board, deadline)?;
+            signal::send(doomed.pid(), libc::SIGKILL).map_err(failed("killing a bare child"))?;
+            doomed.ends_by(Status::Killed(libc::SIGKILL))
+        }
+    }
+}
+
+/// Sleeps until `flag` is raised; an error where one of `children` has ended before.
+fn wait_for(flag: &Flag, children: &[&Child]) -> Result<()> {
+    const LOOK_AFTER: Duration = Duration::from_millis(20);
+    while !flag.sleep_for(LOOK_AFTER) {
+        for child in children {
+            child.still_runs(|| flag.is_raised())?;
+        }
+    }
+    Ok(())
+}
+
+/// Sleeps until the child has been silent for `deadline`.
+fn outwait(core: &Core, board: &Board, deadline: Duration) -> Result<()> {
+    // Before it falls silent, it has not given a sign of life since now.
+    let forked_ns = clock::now_ns();
+    loop {
+        let last_ns = board.fault_ns.load(Ordering::Relaxed).max(forked_ns);
+        let silent = Duration::from_nanos(clock::now_ns().saturating_sub(last_ns));
+        let left = deadline.saturating_sub(silent);
+        if left.is_zero() {
+            return Ok(());
+        }
+        let waited = event::wait_readable([core.shutdown.as_fd()], Some(left));
+        let [stopping] = waited.map_err(failed("waiting for a deadline"))?;
+        if stopping {
+            return Err(Error::Stopping);
+        }
+    }
+}
+
+fn committed(region: &Region) -> usize {
+    std::ptr::from_ref(mechanism::of(region.declaration.mechanism).committed(region)) as usize
+}
+
+/// Whether the last commit lies elsewhere than the state (full copy: in its slot).
+fn is_copied_back(region: &Region) -> bool {
+    committed(region) != region.parts.state.start
+}
+
+/// Puts the last commit in place, where it lies elsewhere. No child writes.
+pub(super) fn restore(region: &Region) {
+    let state = region.parts.state;
+    if is_copied_back(region) {
+        // SAFETY: a slot is as long as the state and apart from it; both are mapped, and the state is writable here.
+        unsafe { std::ptr::copy_nonoverlapping(committed(region) as *const u8, state.start as *mut u8, state.len) };
+    }
+}

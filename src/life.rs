@@ -1,0 +1,254 @@
+//! The life of a transaction's process, from its first instruction to its exit.
+//!
+//! ```text
+//!             fork                 enter, make or decide          closure returns Ok
+//!  (daemon) ────────▶ starting ──────────────▶ running ──────────────▶ committing ────▶ ending ─▶ exit 0
+//!                                               ▲   │ commit                │
+//!                                               └───┴──────────────────────┘
+//!  error, panic: exit 0 with `End::Failed`; everything else that ends it is a crash, and the last commit stands
+//! ```
+//!
+//! A spare (`standby.rs`) has the first part of this behind it when it takes over.
+
+use crate::crash::{Crash, Phase};
+use crate::failure::{Failure, FailureKind};
+use crate::here::{self, Kind, Source};
+use crate::link;
+use crate::mailbox::{End, Mailbox, Request, SEATS};
+use crate::mechanism::{self, Slot};
+use crate::panics;
+use crate::point::{self, Point};
+use crate::policy::History;
+use crate::region::{Region, StateHead};
+use crate::scene::{Answered, CrashedRegion};
+use crate::sys::{Errno, clock, keeper, process};
+use crate::transaction::Tx;
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// What a transaction runs, without its types. Lives in the daemon's private memory; the fork carries it along.
+pub(crate) struct Program<'a> {
+    /// Makes a state and answers where it lives.
+    pub(crate) make: &'a dyn Fn() -> u64,
+    /// Runs the work on the state at an address; answers where the result lives, or 0.
+    pub(crate) work: &'a dyn Fn(&mut Tx<'_>, u64) -> Result<u64, Failure>,
+    /// The program's own decision about a crash, on the last commit at an address.
+    pub(crate) decide: Option<&'a Decide<'a>>,
+    /// Drops the result that an earlier transaction left at an address.
+    pub(crate) drop_result: Option<unsafe fn(u64)>,
+}
+
+/// Asks the program about a crash; applies a repair at once.
+pub(crate) type Decide<'a> = dyn Fn(&Situation<'_>) -> Answered + 'a;
+
+/// What there is to decide about.
+pub(crate) struct Situation<'a> {
+    pub(crate) crash: &'a Crash,
+    pub(crate) history: &'a History,
+    pub(crate) root: u64,
+    pub(crate) operations: u64,
+    pub(crate) crashed: Option<CrashedRegion<'a>>,
+}
+
+/// How an incarnation begins.
+#[derive(Clone, Copy)]
+pub(crate) struct Begin {
+    /// The number of the transaction: that of its first incarnation.
+    pub(crate) transaction: u64,
+    /// The number of this incarnation.
+    pub(crate) incarnation: u64,
+    /// The seat that it takes.
+    pub(crate) seat: usize,
+    /// The crash that it succeeds.
+    pub(crate) crash: Option<Crash>,
+    /// Whether the state is to be made anew.
+    pub(crate) zero: bool,
+    /// Whether the program's own code is asked about the crash.
+    pub(crate) asks: bool,
+    /// Where the daemon has set the crashed state aside, if it has.
+    pub(crate) set_aside: Option<Slot>,
+    /// The daemon's process id.
+    pub(crate) daemon: i32,
+    /// The most bytes of address space: what is mapped.
+    pub(crate) address_space: u64,
+    /// The longest silence that it may keep.
+    pub(crate) heartbeat: Duration,
+    /// The event descriptor that wakes the daemon.
+    pub(crate) event: i32,
+}
+
+/// Why a transaction could not begin: the call, and what the kernel said.
+type Refusal = (&'static str, Errno);
+
+/// Runs a transaction, from its first instruction on. In the fork's child.
+pub(crate) fn run(region: &Region, program: &Program<'_>, history: &History, begin: Begin) -> ! {
+    region.seat(begin.seat).started_ns.store(clock::now_ns(), Ordering::Relaxed);
+    become_transaction(region, &begin);
+    point::pass(Point::Restore);
+    let entered = enter(region, &begin);
+    work(region, program, history, begin, entered)
+}
+
+/// Makes a fresh process a transaction: it dies with its daemon, and its crash gives notice.
+pub(crate) fn become_transaction(region: &Region, begin: &Begin) {
+    if !process::die_with_parent(begin.daemon) {
+        process::exit_now(1);
+    }
+    let seats: [&Mailbox; SEATS] = std::array::from_fn(|seat| region.seat(seat));
+    here::know_seats(seats);
+    let (state, scratch) = (region.parts.state, region.parts.scratch);
+    here::become_kind(Kind::Transaction, state, scratch, seats[begin.seat], begin.event);
+}
+
+/// Puts the state in place, and closes the address space.
+pub(crate) fn enter(region: &Region, begin: &Begin) -> Result<(), Refusal> {
+    let mechanism = mechanism::of(region.declaration.mechanism);
+    // SAFETY: this process has not borrowed anything from the state yet.
+    unsafe { mechanism.enter(region) }.map_err(|errno| ("mapping the state", errno))?;
+    process::limit_address_space(begin.address_space).map_err(|errno| ("limiting the address space", errno))
+}
+
+/// Starts this process's one keeper. To be called once, in its main thread.
+pub(crate) fn start_keeper(region: &Region, mailbox: &Mailbox) {
+    // SAFETY: this part of the region is this incarnation's private memory, for its one keeper.
+    let started = unsafe { keeper::start(region.parts.keeper_stack, &mailbox.keeper) };
+    // Without one, a kill is noticed later.
+    let _ = started;
+}
+
+/// The crashed state, where the daemon has set it aside.
+fn crashed<'a>(region: &'a Region, begin: &Begin) -> Result<Option<CrashedRegion<'a>>, Refusal> {
+    let Some(slot) = begin.set_aside else { return Ok(None) };
+    // It is mapped on top of what there is.
+    process::limit_address_space(begin.address_space + region.parts.backing.len as u64)
+        .map_err(|errno| ("limiting the address space", errno))?;
+    let mechanism = mechanism::of(region.declaration.mechanism);
+    // SAFETY: the daemon says that it has set a crashed state aside there.
+    let bytes =
+        unsafe { mechanism.crashed_state(region, slot) }.map_err(|errno| ("mapping the crashed state", errno))?;
+    Ok(Some(CrashedRegion { bytes, base: region.parts.state.start as u64 }))
+}
+
+/// Works on the state that is in place, to the exit.
+pub(crate) fn work(
+    region: &Region,
+    program: &Program<'_>,
+    history: &History,
+    begin: Begin,
+    entered: Result<(), Refusal>,
+) -> ! {
+    let mailbox = region.seat(begin.seat);
+    let mut tx = Tx {
+        region,
+        mailbox,
+        mechanism: mechanism::of(region.declaration.mechanism),
+        crash: begin.crash,
+        crashes: history.total(),
+        incarnation: begin.incarnation,
+        heartbeat: begin.heartbeat,
+        scratch_depth: Cell::new(0),
+        kept: Cell::new(!region.declaration.wants_keeper() || mailbox.keeper.load(Ordering::Relaxed) != 0),
+    };
+    let result = match entered.and_then(|()| crashed(region, &begin)) {
+        Ok(crashed) => panics::catch(|| live(&mut tx, program, history, begin, crashed)).and_then(|result| result),
+        Err((what, errno)) => Err(Failure::engine(FailureKind::Error, &format_args!("{what}: {errno}"))),
+    };
+    here::set_source(Source::Private);
+    if let Err(failure) = result {
+        mailbox.fail(&failure);
+    }
+    flush();
+    process::exit_now(0)
+}
+
+/// From the state in place to the last commit, or to the failure that there is instead.
+fn live(
+    tx: &mut Tx<'_>,
+    program: &Program<'_>,
+    history: &History,
+    begin: Begin,
+    crashed: Option<CrashedRegion<'_>>,
+) -> Result<(), Failure> {
+    here::set_source(Source::Region);
+    if begin.zero || tx.head().root.load(Ordering::Relaxed) == 0 {
+        make_state(tx, program)?;
+    }
+    let result = tx.head().result.swap(0, Ordering::Relaxed);
+    if let (Some(drop_result), true) = (program.drop_result, result != 0) {
+        // SAFETY: the daemon handed on the function that belongs to the type of the result that this state holds.
+        unsafe { drop_result(result) };
+    }
+    report_operations(tx);
+    if let (true, Some(crash), Some(decide)) = (begin.asks, begin.crash, program.decide) {
+        tx.enter_phase(Phase::Deciding);
+        if !decided(tx, program, history, decide, &crash, crashed)? {
+            return Ok(());
+        }
+        report_operations(tx);
+    }
+    tx.enter_phase(Phase::Running);
+    let root = tx.head().root.load(Ordering::Relaxed);
+    let result = (program.work)(tx, root)?;
+    tx.head().result.store(result, Ordering::Relaxed);
+    tx.head().done.store(begin.transaction, Ordering::Relaxed);
+    tx.commit_as(true)
+}
+
+/// Tells the daemon where this incarnation begins.
+fn report_operations(tx: &Tx<'_>) {
+    let mailbox = tx.mailbox;
+    mailbox.operation.store(tx.operations(), Ordering::Relaxed);
+    mailbox.resumed_operation.store(tx.operations(), Ordering::Relaxed);
+}
+
+/// Makes the state anew and commits it.
+fn make_state(tx: &mut Tx<'_>, program: &Program<'_>) -> Result<(), Failure> {
+    // SAFETY: what was in the state is given up; nothing borrows from it yet.
+    unsafe { StateHead::format(tx.region.parts.state) };
+    let root = (program.make)();
+    tx.head().root.store(root, Ordering::Relaxed);
+    tx.commit()
+}
+
+/// Asks the program, does what it answers, and commits what that changed. False where it gave up.
+fn decided(
+    tx: &mut Tx<'_>,
+    program: &Program<'_>,
+    history: &History,
+    decide: &Decide<'_>,
+    crash: &Crash,
+    crashed: Option<CrashedRegion<'_>>,
+) -> Result<bool, Failure> {
+    let root = tx.head().root.load(Ordering::Relaxed);
+    let operations = tx.operations();
+    let situation = Situation { crash, history, root, operations, crashed };
+    let answered = decide(&situation);
+    tx.mailbox.answered.store(answered as u32, Ordering::Relaxed);
+    match answered {
+        Answered::Resume => {}
+        Answered::Zero => make_state(tx, program)?,
+        Answered::Repair => tx.commit()?,
+        Answered::Skip if tx.head().skip(crash.operation) => tx.commit()?,
+        Answered::Keep if situation.crashed.is_some() => {
+            let kept = link::ask(tx.mailbox, Request::Keep, true);
+            kept.map_err(|_| Failure::engine(FailureKind::Error, &"the crashed state could not be put back"))?;
+            // The crash may have struck in the last commit of all, whose marks are not true of this state.
+            tx.head().done.store(0, Ordering::Relaxed);
+            tx.head().result.store(0, Ordering::Relaxed);
+            tx.commit()?;
+        }
+        // No room for a further skip, or nothing kept to go on with: what was asked for cannot be done.
+        Answered::Skip | Answered::Keep | Answered::GiveUp => {
+            tx.mailbox.end.store(End::GaveUp as u32, Ordering::Release);
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Writes out what the program printed: the exit that follows would lose it.
+fn flush() {
+    use std::io::Write;
+    let _ = std::io::stdout().flush();
+}

@@ -1,0 +1,124 @@
+//! Whose turn it is: the one word by which a spare is released, and on which it waits.
+//!
+//! ```text
+//!            ready             spun long enough
+//! starting ─────────▶ spinning ─────────────────▶ asleep        (warm: from starting to asleep at once)
+//!    │                   └──────────────┬───────────┘
+//!    │                                  │ the crash handler of its predecessor
+//!    │  the daemon                      ▼
+//!    ├──────────▶ ordered ◀─── referred ◀─── released ───▶ taken
+//!                 (works as it is told)      (decides by itself; refers to the daemon what that has to do)
+//! ```
+//!
+//! Every change is a compare-and-swap, so that handler and daemon never both release a spare. A release that proves
+//! false (no sound record behind it) goes back to *asleep*.
+
+use crate::mailbox::Standby;
+use crate::sys::{clock, event};
+use std::sync::atomic::Ordering;
+
+/// Where a spare stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Turn {
+    /// It gets ready.
+    Starting = 0,
+    /// It is ready and looks at the word without pause.
+    Spinning = 1,
+    /// It is ready and sleeps on the word.
+    Asleep = 2,
+    /// Its predecessor's crash handler has released it.
+    Released = 3,
+    /// It has decided and works.
+    Taken = 4,
+    /// It has decided; the daemon has to do something before it can work.
+    Referred = 5,
+    /// The daemon has released it.
+    Ordered = 6,
+}
+
+impl Turn {
+    /// Where the spare stands; a word that means nothing is taken for [`Starting`](Self::Starting), in which nobody but
+    /// the daemon releases it.
+    pub(crate) fn of(standby: &Standby) -> Self {
+        match standby.turn.load(Ordering::Acquire) {
+            1 => Self::Spinning,
+            2 => Self::Asleep,
+            3 => Self::Released,
+            4 => Self::Taken,
+            5 => Self::Referred,
+            6 => Self::Ordered,
+            _ => Self::Starting,
+        }
+    }
+
+    /// Changes from this to `to`; false where it was not this.
+    pub(crate) fn change(self, standby: &Standby, to: Self) -> bool {
+        let (from, to) = (self as u32, to as u32);
+        standby.turn.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// How often one tries to change a word that changes at the same time: it does so once, from spinning to asleep.
+const TRIES: usize = 4;
+
+/// Releases a spare from one of the states `from` to `to`, and wakes it where it sleeps. Async-signal-safe.
+fn release_to(standby: &Standby, from: &[Turn], to: Turn) -> bool {
+    for _ in 0..TRIES {
+        let now = Turn::of(standby);
+        if !from.contains(&now) {
+            return false;
+        }
+        if now.change(standby, to) {
+            if now != Turn::Spinning {
+                event::futex_wake(&standby.turn);
+            }
+            return true;
+        }
+    }
+    false
+}
+
+/// In the crash handler: releases the spare, which is ready.
+pub(crate) fn release(standby: &Standby) -> bool {
+    release_to(standby, &[Turn::Spinning, Turn::Asleep], Turn::Released)
+}
+
+/// In the daemon: releases the spare, whose orders are written, ready or not.
+pub(crate) fn order(standby: &Standby) -> bool {
+    release_to(standby, &[Turn::Starting, Turn::Spinning, Turn::Asleep, Turn::Referred], Turn::Ordered)
+}
+
+/// In the spare: waits for its release and answers from what; spins for `spin_ns` at the most before it sleeps.
+/// Whoever releases it is told by [`Turn::of`].
+pub(crate) fn wait(standby: &Standby, from: Turn, spin_ns: u64) -> Turn {
+    /// Looks between two looks at the clock.
+    const LOOKS: u32 = 64;
+    let mut from = from;
+    if spin_ns > 0 && from.change(standby, Turn::Spinning) {
+        from = Turn::Spinning;
+        let began_ns = clock::now_ns();
+        loop {
+            for _ in 0..LOOKS {
+                if standby.turn.load(Ordering::Acquire) != Turn::Spinning as u32 {
+                    standby.spun_ns.store(clock::now_ns() - began_ns, Ordering::Relaxed);
+                    return from;
+                }
+                std::hint::spin_loop();
+            }
+            let spun_ns = clock::now_ns() - began_ns;
+            if spun_ns >= spin_ns {
+                standby.spun_ns.store(spun_ns, Ordering::Relaxed);
+                break;
+            }
+        }
+    }
+    let asleep = if from == Turn::Referred { Turn::Referred } else { Turn::Asleep };
+    if from == asleep || from.change(standby, asleep) {
+        from = asleep;
+        while Turn::of(standby) == asleep {
+            event::futex_wait(&standby.turn, asleep as u32);
+        }
+    }
+    from
+}

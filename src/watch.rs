@@ -1,0 +1,151 @@
+//! Watching the process that works: its requests, its crash, its silence, its end; and the tree's shutdown.
+
+use crate::crew::PATIENCE;
+use crate::error::{Error, Result};
+use crate::link;
+use crate::mailbox::{ANSWER_DONE, ANSWER_REFUSED, Mailbox, Request};
+use crate::mechanism::Taken;
+use crate::notice::{self, Ending};
+use crate::point::{self, Point};
+use crate::policy::{Action, Decision};
+use crate::supervise::{Supervision, failed};
+use crate::sys::{clock, event};
+use crate::turn::Turn;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// What came of the process that worked.
+pub(crate) enum Event {
+    /// It crashed, and the spare works already.
+    TookOver,
+    /// It has ended, or can write no more; when that was known, and what a spare has decided about it.
+    Ended { ending: Ending, noticed_ns: u64, decided: Option<Decided> },
+}
+
+/// What a spare decided and left to the daemon to do.
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    pub(crate) decided_ns: u64,
+}
+
+impl Supervision<'_> {
+    /// Follows the process that works to its end, or to its successor's start.
+    pub(crate) fn watch(&mut self) -> Result<Event> {
+        let mut alive_ns = self.mailbox().beat_ns.load(Ordering::Relaxed);
+        let (mut ended, mut shutdown, mut woke_ns) = (false, false, clock::now_ns());
+        loop {
+            // What happened while the daemon was at work becomes known only now.
+            let noticed_ns = if self.serve()? { clock::now_ns() } else { woke_ns };
+            if let Some(event) = self.crashed(noticed_ns, ended)? {
+                return Ok(event);
+            }
+            if ended {
+                let status = self.gone(PATIENCE)?;
+                return Ok(Event::Ended { ending: Ending::Status(status), noticed_ns, decided: None });
+            }
+            if shutdown {
+                return Err(Error::Stopping);
+            }
+            let silent = silence(&mut alive_ns, self.mailbox(), noticed_ns);
+            if silent >= self.settings.heartbeat && link::pending(self.mailbox()).is_none() {
+                return self.end_silent(silent, noticed_ns);
+            }
+            self.tend_spare()?;
+            let left = self.settings.heartbeat.saturating_sub(silence(&mut alive_ns, self.mailbox(), clock::now_ns()));
+            let Some(active) = &self.active else { return Err(Error::Stopping) };
+            // What there is none of is watched by the shutdown's descriptor once more.
+            let shutdown_fd = self.core.shutdown.as_fd();
+            let spare_fd = self.spare.as_ref().map_or(shutdown_fd, |spare| spare.member.pidfd.as_fd());
+            let dying_fd = self.core.crew.first_dying().unwrap_or(shutdown_fd);
+            let fds = [self.core.event.as_fd(), active.pidfd.as_fd(), shutdown_fd, spare_fd, dying_fd];
+            let left = left.min(self.until_spare()).min(self.core.crew.until_reaping());
+            let woken = event::wait_readable(fds, Some(left)).map_err(failed("watching a transaction"))?;
+            woke_ns = clock::now_ns();
+            let [raised, _, _, spare_ended, dead] = woken;
+            [_, ended, shutdown, _, _] = woken;
+            if raised {
+                event::lower(&self.core.event);
+            }
+            if (dead && !shutdown) || self.core.crew.has_keepers() {
+                self.core.crew.reap();
+            }
+            // One that has taken over and died since is a crash like any other, and seen to above.
+            if spare_ended && !shutdown && self.spare_turn() != Some(Turn::Taken) {
+                self.lose_spare();
+            }
+        }
+    }
+
+    fn gone(&mut self, patience: Duration) -> Result<event::Status> {
+        let Some(active) = &mut self.active else { return Err(Error::Stopping) };
+        self.core.crew.wait_until_gone(active, patience).map_err(failed("waiting for a transaction to end"))
+    }
+
+    /// What the crash handler's record says, if there is one: who goes on. `is_over`: the process runs no more.
+    fn crashed(&mut self, noticed_ns: u64, is_over: bool) -> Result<Option<Event>> {
+        // Until it has told, the handler may release the spare at any moment: looked at first, and only then where the
+        // spare stands. The handler goes on to wake the daemon, or to die.
+        if !notice::is_complete(self.mailbox()) || !(is_over || notice::is_told(self.mailbox())) {
+            return Ok(None);
+        }
+        let ended = |ending, noticed_ns, decided| Ok(Some(Event::Ended { ending, noticed_ns, decided }));
+        match self.settled_spare() {
+            Some(Turn::Taken) => Ok(Some(Event::TookOver)),
+            Some(Turn::Referred) => {
+                let seat = self.spare.as_ref().map_or(0, |spare| spare.member.seat);
+                let words = &self.region.seat(seat).standby;
+                let action = Action::from_word(words.action.load(Ordering::Relaxed)).unwrap_or(Action::GiveUp);
+                let delay = Duration::from_nanos(words.delay_ns.load(Ordering::Relaxed));
+                let decided_ns = words.decided_ns.load(Ordering::Relaxed);
+                let decision = Decision::after(delay, action);
+                let noticed_ns = words.noticed_ns.load(Ordering::Relaxed);
+                ended(Ending::Handled, noticed_ns, Some(Decided { decision, decided_ns }))
+            }
+            _ if notice::is_stopped(self.mailbox()) => ended(Ending::Handled, noticed_ns, None),
+            _ => {
+                let status = self.gone(PATIENCE)?;
+                ended(Ending::Status(status), noticed_ns, None)
+            }
+        }
+    }
+
+    /// Ends a process that gives no sign of life.
+    fn end_silent(&mut self, silent: Duration, noticed_ns: u64) -> Result<Event> {
+        let stopped = self.active.as_ref().is_some_and(|active| event::is_stopped(&active.pidfd));
+        self.gone(Duration::ZERO)?;
+        // It may have crashed at the last moment, and a spare may have taken over.
+        if let Some(event) = self.crashed(noticed_ns, true)? {
+            return Ok(event);
+        }
+        Ok(Event::Ended { ending: Ending::Silent { silent, stopped }, noticed_ns, decided: None })
+    }
+
+    /// Does what the process that works asks for; whether it asked.
+    fn serve(&self) -> Result<bool> {
+        let mailbox = self.mailbox();
+        let Some(request) = link::pending(mailbox) else { return Ok(false) };
+        let done = if request == Request::Commit as u32 {
+            point::pass(Point::Log);
+            let taken = self.mechanism.take(self.region, mailbox).map_err(failed("making a commit"))?;
+            point::pass(Point::Acknowledge);
+            taken != Taken::Refused
+        } else {
+            request == Request::Keep as u32 && self.mechanism.put_back(self.region)
+        };
+        // The time that the daemon took is not the transaction's silence.
+        mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
+        link::answer(mailbox, if done { ANSWER_DONE } else { ANSWER_REFUSED });
+        Ok(true)
+    }
+}
+
+/// How long a transaction has given no sign of life, the last of which was at `alive_ns`. A time that has not come yet
+/// is none: a wild write over the mailbox must not keep a process that hangs from being noticed.
+fn silence(alive_ns: &mut u64, mailbox: &Mailbox, now_ns: u64) -> Duration {
+    let beat_ns = mailbox.beat_ns.load(Ordering::Relaxed);
+    if beat_ns <= now_ns {
+        *alive_ns = beat_ns.max(*alive_ns);
+    }
+    Duration::from_nanos(now_ns.saturating_sub(*alive_ns))
+}
