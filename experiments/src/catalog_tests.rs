@@ -162,6 +162,9 @@ records = 100
 operations = 500
 [batch]
 pause_us = 200
+[spin]
+most_ms = 20
+percent = 100
 "#;
 
 /// That [`BLOCKS`] with one of its lines changed is refused in `line`, about `key`, in `words`.
@@ -182,6 +185,9 @@ fn a_suite_of_blocks_is_their_union() {
     let suite = parse("mine.toml", BLOCKS).unwrap();
     assert_eq!((suite.cells(), suite.trials()), (8 + 4, 8 * 3 + 4 * 500));
     assert_eq!(suite.batch.pause_us, 200);
+    let spin = crashbed::Spin { most: std::time::Duration::from_millis(20), percent: 100 };
+    assert_eq!(suite.spin.spare("hot").unwrap(), crashbed::Spare::Hot(spin));
+    assert_eq!(suite.spin.spare("warm").unwrap(), crashbed::Spare::Warm);
     let block = &suite.factors[1];
     assert_eq!((&block.spare[..], block.batch, block.touch), (&["warm".to_owned()][..], 50, true));
     for block in &suite.factors {
@@ -203,6 +209,8 @@ fn what_is_wrong_in_a_block_gets_its_own_line() {
     assert_blocks_broken("\"16 MiB\"", "\"64 KiB\"", 16, "factors.region", "smaller than the workload `kv` needs");
     assert_blocks_broken("region = \"8 MiB\"", "region = \"64 GiB\"", 8, "factors.region", "32 GiB are the most");
     assert_blocks_broken("pause_us = 200", "pause_us = 2000000", 26, "batch.pause_us", "the longest pause is 1000000");
+    assert_blocks_broken("percent = 100", "percent = 101", 29, "spin.percent", "1 to 100");
+    assert_blocks_broken("percent = 100", "percent = 0", 29, "spin.percent", "1 to 100");
     assert_blocks_broken("pause_us", "pause_ms", 26, "batch", "the nearest is `pause_us`");
 }
 

@@ -70,6 +70,15 @@ where
     Ok(number)
 }
 
+/// Reads a share in percent.
+pub fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let percent = u8::deserialize(deserializer)?;
+    if !(1..=100).contains(&percent) {
+        return Err(de::Error::custom(format!("{percent} is no share of a processor in percent; write 1 to 100")));
+    }
+    Ok(percent)
+}
+
 /// Reads a pause in microseconds.
 pub fn pause<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let pause = u64::deserialize(deserializer)?;

@@ -25,6 +25,7 @@ fn trial(number: u64) -> Trial {
         crash: None,
         started_by: None,
         spare_processor_ns: None,
+        spare_memory_bytes: None,
         crashes: 1,
         outcome: Outcome::Done,
         verdict: Verdict::Exact,

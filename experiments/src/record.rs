@@ -71,6 +71,9 @@ pub struct Trial {
     /// was forked.
     #[serde(default)]
     pub spare_processor_ns: Option<u64>,
+    /// Memory that one spare has for itself, page tables included; null where none was weighed.
+    #[serde(default)]
+    pub spare_memory_bytes: Option<u64>,
     /// Crashes in this trial.
     pub crashes: u64,
     /// How the transaction ended.

@@ -10,6 +10,7 @@ use crate::when::Trigger;
 use crate::workloads::ycsb::Mix;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 use toml::Table;
 
 mod factors;
@@ -52,6 +53,9 @@ pub struct Suite {
     /// How trials are made that share a transaction.
     #[serde(default)]
     pub batch: Batch,
+    /// How much hot spares may spin.
+    #[serde(default)]
+    pub spin: Spin,
     /// What is measured beside the trials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measure: Vec<Measure>,
@@ -152,6 +156,32 @@ pub struct Floor {
     pub trials: u64,
 }
 
+/// How much hot spares may spin; as the engine has it unless the suite says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spin {
+    /// The longest that one spins, in milliseconds.
+    #[serde(deserialize_with = "levels::positive")]
+    pub most_ms: u64,
+    /// The share of one processor that they may spin away, in percent.
+    #[serde(deserialize_with = "levels::percent")]
+    pub percent: u8,
+}
+
+impl Spin {
+    /// The spare of this name.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn spare(self, name: &str) -> Result<crashbed::Spare, crashbed::UnknownSpare> {
+        let spin = crashbed::Spin { most: Duration::from_millis(self.most_ms), percent: self.percent };
+        name.parse().map(|spare| match spare {
+            crashbed::Spare::Hot(_) => crashbed::Spare::Hot(spin),
+            other => other,
+        })
+    }
+}
+
 /// A measure: what is measured beside the trials, in rounds that are spread over the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
@@ -190,6 +220,13 @@ impl Default for Heartbeat {
 impl Default for Intensity {
     fn default() -> Self {
         Self { restarts: 20, within_ms: 5_000 }
+    }
+}
+
+impl Default for Spin {
+    fn default() -> Self {
+        let crashbed::Spin { most, percent } = crashbed::Spin::default();
+        Self { most_ms: u64::try_from(most.as_millis()).unwrap_or(u64::MAX), percent }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the engine says of a trial's recoveries, in the words of a reply.
 
 use super::message::{CrashReply, Times, TrialReply};
-use crashbed::{Crash, Recovery, Report, Start};
+use crashbed::{Crash, Recovery, Report};
 
 /// Adds to `end` what the recoveries of a trial were, among those of the whole `report`.
 pub(super) fn account(own: &[Recovery], report: &Report, end: TrialReply) -> TrialReply {
@@ -10,9 +10,10 @@ pub(super) fn account(own: &[Recovery], report: &Report, end: TrialReply) -> Tri
     TrialReply {
         first: first.map(|first| crash_reply(&first.crash, resumed(own))),
         times: first.map(times),
-        started_by: first.filter(|first| first.started_ns != 0).map(|first| start_name(first.started_by).to_owned()),
+        started_by: first.filter(|first| first.started_ns != 0).map(|first| first.started_by.name().to_owned()),
         take_over_faults: first.filter(|first| first.first_operation_ns != 0).map(|first| first.faults),
         spare_processor_ns: (spares.forked > 0).then(|| spares.processor_ns / report.crashes.max(1)),
+        spare_memory_bytes: (spares.memory_bytes > 0).then_some(spares.memory_bytes),
         first_operation_ns: report.first_operation_ns,
         lost_operations: lost(own),
         ..end
@@ -29,14 +30,6 @@ pub(super) fn crash_reply(crash: &Crash, resumed_operations: Option<u64>) -> Cra
         operation: crash.operation,
         committed_operations: crash.committed_operations,
         resumed_operations,
-    }
-}
-
-fn start_name(start: Start) -> &'static str {
-    match start {
-        Start::Cold => "cold",
-        Start::Warm => "warm",
-        Start::Hot => "hot",
     }
 }
 

@@ -101,6 +101,7 @@ impl Judge<'_> {
             crash: first.map(|crash| crash.words.clone()),
             started_by: reply.started_by,
             spare_processor_ns: reply.spare_processor_ns,
+            spare_memory_bytes: reply.spare_memory_bytes,
             crashes,
             outcome: match reply.ended {
                 Ended::Done => Outcome::Done,

@@ -125,6 +125,8 @@ pub struct TrialReply {
     pub take_over_faults: Option<u64>,
     /// Processor time of spares for each recovery of the transaction; `None` where none was forked.
     pub spare_processor_ns: Option<u64>,
+    /// Memory that one spare has for itself; `None` where none was weighed.
+    pub spare_memory_bytes: Option<u64>,
     /// When the newest incarnation's first operation was done.
     pub first_operation_ns: u64,
     /// Operations done again, over all recoveries.

@@ -10,7 +10,7 @@ use crate::faults::{Fault, Injector};
 use crate::suite::Suite;
 use crate::workloads::digest::Digest;
 use crate::workloads::documents::Document;
-use crashbed::{BareNotice, BareStart, Daemon, Error, Intensity, Outcome, Spare};
+use crashbed::{BareNotice, BareStart, Daemon, Error, Intensity, Outcome};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -63,13 +63,14 @@ impl<'a, W: Work> Bench<'a, W> {
         &mut self,
         policy: &str,
         fault: &str,
-        spare: Spare,
+        spare: &str,
         seed: u64,
         resume: bool,
     ) -> crashbed::Result<Reply> {
         let Some(policy) = crashbed_policies::by_name(policy) else {
             return Ok(Reply::Refused(format!("unknown policy `{policy}`")));
         };
+        let spare = self.suite.spin.spare(spare).map_err(Error::program)?;
         let script = match W::script(self.suite, self.corpus, seed) {
             Ok(script) => script,
             Err(why) => return Ok(Reply::Refused(why)),
@@ -111,13 +112,14 @@ impl<'a, W: Work> Bench<'a, W> {
         &mut self,
         policy: &str,
         fault: &str,
-        spare: Spare,
+        spare: &str,
         seeds: &[u64],
         touch: bool,
     ) -> crashbed::Result<Reply> {
         let Some(policy) = crashbed_policies::by_name(policy) else {
             return Ok(Reply::Refused(format!("unknown policy `{policy}`")));
         };
+        let spare = self.suite.spin.spare(spare).map_err(Error::program)?;
         let seed = seeds.first().copied().unwrap_or_default();
         let made = W::script(self.suite, self.corpus, seed).and_then(|script| {
             let blows = resident::blows(seeds, W::total(&script), self.suite.batch.pause_us);

@@ -8,7 +8,7 @@ use crate::catalog::minimum_region;
 use crate::faults::Injector;
 use crate::workloads::documents::{self, Document, Index};
 use crate::workloads::kv::KvState;
-use crashbed::{Daemon, Declaration, Error, Intensity, MIB, MechanismKind, Root, Spare};
+use crashbed::{Daemon, Declaration, Error, Intensity, MIB, MechanismKind, Root};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -107,19 +107,15 @@ fn serve<W: Work>(mut bench: Bench<'_, W>, daemon: &DaemonSetup, replies: i32) -
         let order: Order = serde_json::from_str(&line).map_err(Error::program)?;
         let reply = match order {
             Order::Trial { policy, fault, spare, seed, resume } => {
-                bench.trial(&policy, &fault, parsed(&spare)?, seed, resume)?
+                bench.trial(&policy, &fault, &spare, seed, resume)?
             }
             Order::Batch { policy, fault, spare, seeds, touch } => {
-                bench.batch(&policy, &fault, parsed(&spare)?, &seeds, touch)?
+                bench.batch(&policy, &fault, &spare, &seeds, touch)?
             }
             Order::Floor { notice, laps } => bench.floor(&notice, laps)?,
         };
         say(&mut replies, &reply)?;
     }
-}
-
-fn parsed(spare: &str) -> crashbed::Result<Spare> {
-    spare.parse().map_err(Error::program)
 }
 
 /// One line, in one write.
