@@ -7,7 +7,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::here::{self, Source};
 use crate::life;
 use crate::mailbox::Mailbox;
-use crate::mechanism::Mechanism;
+use crate::mechanism::{self, Mechanism};
 use crate::notice;
 use crate::peer::Peer;
 use crate::point::{self, Point};
@@ -33,6 +33,23 @@ pub struct Tx<'a> {
     pub(crate) scratch_depth: Cell<usize>,
     /// Whether there is nothing to be done about a keeper (any more).
     pub(crate) kept: Cell<bool>,
+}
+
+impl<'a> Tx<'a> {
+    /// What a bare successor works in: no crash before it, no silence too long, no keeper.
+    pub(crate) fn bare(region: &'a Region, mailbox: &'a Mailbox) -> Self {
+        Self {
+            region,
+            mailbox,
+            mechanism: mechanism::of(region.declaration.mechanism),
+            crash: None,
+            crashes: 0,
+            incarnation: 0,
+            heartbeat: Duration::MAX,
+            scratch_depth: Cell::new(0),
+            kept: Cell::new(true),
+        }
+    }
 }
 
 impl Tx<'_> {

@@ -9,7 +9,11 @@ use crate::panics;
 use crate::prefault;
 use crate::region::Region;
 use crate::sys::{bare, clock, memory, process, signal};
+use crate::transaction::Tx;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+/// The first operation, on the state at an address.
+pub(super) type FirstOperation<'a> = dyn Fn(&Tx<'_>, u64) + 'a;
 
 /// What both have from their daemon.
 #[derive(Clone, Copy)]
@@ -114,7 +118,7 @@ pub(super) fn settle() {
 }
 
 /// The successor, to the end of its first operation.
-pub(super) fn succeed(role: Role<'_>, first_operation: &dyn Fn(u64)) {
+pub(super) fn succeed(role: Role<'_>, first_operation: &FirstOperation<'_>) {
     let Role { region, mailbox, board, start, .. } = role;
     let mut faults_before = 0;
     if start == BareStart::Cold {
@@ -138,7 +142,8 @@ pub(super) fn succeed(role: Role<'_>, first_operation: &dyn Fn(u64)) {
         board.started_ns.store(clock::now_ns(), Ordering::Relaxed);
     }
     let root = region.head().root.load(Ordering::Relaxed);
-    if panics::catch(|| first_operation(root)).is_err() {
+    let tx = Tx::bare(region, mailbox);
+    if panics::catch(|| first_operation(&tx, root)).is_err() {
         process::exit_now(1);
     }
     board.done_ns.store(clock::now_ns(), Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! A whole recovery, as the daemon sees it: it forks the successor, ahead or after the crash, and the child that dies.
 
 use super::board::{Board, Flag};
-use super::child::{self, Role, Target};
+use super::child::{self, FirstOperation, Role, Target};
 use super::processes::Child;
 use super::{BareNotice, BareStart, Lap, failed};
 use crate::daemon_core::Core;
@@ -19,7 +19,12 @@ use std::time::Duration;
 const DOOMED: (usize, &str) = (0, "child");
 const SUCCESSOR: (usize, &str) = (1, "successor");
 
-pub(super) fn lap(core: &Core, notice: BareNotice, start: BareStart, first_operation: &dyn Fn(u64)) -> Result<Lap> {
+pub(super) fn lap(
+    core: &Core,
+    notice: BareNotice,
+    start: BareStart,
+    first_operation: &FirstOperation<'_>,
+) -> Result<Lap> {
     let region = core.region();
     let board = board(region);
     board.clear();

@@ -37,6 +37,7 @@ use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::recoverable::Recoverable;
 use crate::sys::Errno;
+use crate::transaction::Tx;
 use std::time::Duration;
 
 /// How a bare child dies, and by that how its death becomes known.
@@ -85,7 +86,8 @@ impl<S: Recoverable + Default> Daemon<S> {
     ///        (full copy, and every other notice: by way of the daemon)
     /// ```
     ///
-    /// `first_operation` runs in the successor as a transaction's closure does: what it allocates lives in the region.
+    /// `first_operation` runs in the successor as a transaction's closure does: what it allocates lives in the region, or
+    /// in scratch where it asks for that.
     /// Under copy on write the doomed child has written no page, so its death frees less than that of a transaction.
     ///
     /// # Errors
@@ -95,14 +97,14 @@ impl<S: Recoverable + Default> Daemon<S> {
         &mut self,
         notice: BareNotice,
         start: BareStart,
-        first_operation: impl Fn(&mut S) + Sync,
+        first_operation: impl Fn(&Tx<'_>, &mut S) + Sync,
     ) -> Result<Lap> {
         let region = self.core.region();
         let mechanism = self.core.mechanism();
         mechanism.begin(region).map_err(failed("closing the gate"))?;
-        let lap = lap::lap(&self.core, notice, start, &|root| {
+        let lap = lap::lap(&self.core, notice, start, &|tx, root| {
             // SAFETY: `lap` passes the address of the state of type S, in a process where nothing else borrows it.
-            first_operation(unsafe { &mut *(root as *mut S) });
+            first_operation(tx, unsafe { &mut *(root as *mut S) });
         });
         lap::forget_children(region);
         lap::restore(region);

@@ -51,10 +51,10 @@ pub(crate) fn laps() -> crashbed::Result<()> {
 
 /// A lap whose first operation writes to two pages or more.
 fn lap(daemon: &mut Daemon<Words>, notice: BareNotice, start: BareStart) -> crashbed::Result<Lap> {
-    daemon.floor(notice, start, |words| {
+    daemon.floor(notice, start, |tx, words| {
         assert_eq!(words.all, ["first"], "the successor did not find the last commit");
         words.all[0].push_str(" changed");
-        words.all.push("added".repeat(2000));
+        words.all.push(tx.scratch(|| "added".repeat(2000)));
     })
 }
 
@@ -69,12 +69,12 @@ pub(crate) fn first_operation_fails() -> crashbed::Result<()> {
         add(daemon, "first")?;
         for (notice, start) in NOTICES.into_iter().flat_map(|notice| STARTS.map(|start| (notice, start))) {
             let what = format!("{notice:?} {start:?}");
-            let panicked = daemon.floor(notice, start, |words: &mut Words| {
+            let panicked = daemon.floor(notice, start, |_, words: &mut Words| {
                 words.all.clear();
                 panic!("on purpose");
             });
             assert!(matches!(panicked, Err(Error::Floor { process: "successor", .. })), "{what}: {panicked:?}");
-            let crashed = daemon.floor(notice, start, |words: &mut Words| {
+            let crashed = daemon.floor(notice, start, |_, words: &mut Words| {
                 words.all.clear();
                 std::process::abort();
             });
@@ -98,7 +98,7 @@ pub(crate) fn daemon_dies() -> crashbed::Result<()> {
         .declare(declaration, |daemon: &mut Daemon<Words>| {
             if daemon.restarts() == 0 {
                 add(daemon, "first")?;
-                let lap = daemon.floor(BareNotice::Signal, start, |words: &mut Words| {
+                let lap = daemon.floor(BareNotice::Signal, start, |_, words: &mut Words| {
                     words.all.push("never kept".to_owned());
                     let daemon = nix::unistd::getppid();
                     nix::sys::signal::kill(daemon, nix::sys::signal::Signal::SIGKILL).expect("kill the daemon");

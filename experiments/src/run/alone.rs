@@ -33,7 +33,7 @@ pub(super) fn pass<W: Work>(
                 // Only stops strike here, which do not come back.
                 let _ = injector.between(index, &mut NoTarget(Vec::new()));
             };
-            state.work.operate(Some(tx), script, index, between)?;
+            state.work.operate(tx, script, index, between)?;
         }
         tx.done();
         let done = index + 1;

@@ -76,7 +76,7 @@ pub(super) fn pass<W: Work>(tx: &mut Tx<'_>, state: &mut Tested<W>, batch: &Batc
     let redone = reached.max(tx.operations() + 1);
     for index in tx.operations()..W::total(script) {
         injector.before(index, state)?;
-        state.work.operate(Some(tx), script, index, || ())?;
+        state.work.operate(tx, script, index, || ())?;
         tx.done();
         let done = index + 1;
         if let Some(blow) = next.filter(|_| done == redone) {

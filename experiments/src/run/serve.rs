@@ -237,9 +237,9 @@ impl<'a, W: Work> Bench<'a, W> {
         let mut measured = Vec::new();
         for _ in 0..laps {
             let Some(index) = self.floor_operation(&script) else { break };
-            let lap = self.daemon.floor(notice, BareStart::Cold, |state| {
+            let lap = self.daemon.floor(notice, BareStart::Cold, |tx, state| {
                 // An operation that the state refuses costs what it costs; nothing of it is kept.
-                let _ = state.work.operate(None, &script, index, || ());
+                let _ = state.work.operate(tx, &script, index, || ());
             })?;
             measured.push((lap.hand_over_ns, lap.recovery_ns));
         }

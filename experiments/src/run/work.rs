@@ -64,13 +64,7 @@ pub trait Work: Recoverable + Default {
     ///
     /// # Errors
     /// What the program finds wrong with its state.
-    fn operate(
-        &mut self,
-        tx: Option<&Tx<'_>>,
-        script: &Self::Script,
-        index: u64,
-        between: impl Fn(),
-    ) -> Result<(), Failure>;
+    fn operate(&mut self, tx: &Tx<'_>, script: &Self::Script, index: u64, between: impl Fn()) -> Result<(), Failure>;
     /// Notes that operation `index` is skipped.
     fn skip(&mut self, script: &Self::Script, index: u64);
     /// Whether operation `index` was skipped.
@@ -112,7 +106,7 @@ impl Work for KvState {
     fn load(&mut self, plan: &Plan) {
         KvState::load(self, plan);
     }
-    fn operate(&mut self, _: Option<&Tx<'_>>, plan: &Plan, index: u64, between: impl Fn()) -> Result<(), Failure> {
+    fn operate(&mut self, _: &Tx<'_>, plan: &Plan, index: u64, between: impl Fn()) -> Result<(), Failure> {
         Ok(self.apply(plan, index, between)?)
     }
     fn skip(&mut self, _: &Plan, _: u64) {}
@@ -165,19 +159,14 @@ impl Work for Index {
     fn load(&mut self, _: &Vec<Document>) {}
     fn operate(
         &mut self,
-        tx: Option<&Tx<'_>>,
+        tx: &Tx<'_>,
         documents: &Vec<Document>,
         index: u64,
         between: impl Fn(),
     ) -> Result<(), Failure> {
         let document = document(documents, index)?;
         let parse = || documents::read(&document.path).and_then(|bytes| documents::parse(&bytes));
-        // The floor runs without a transaction, and so without scratch.
-        let parsed = match tx {
-            Some(tx) => tx.scratch(parse),
-            None => parse(),
-        };
-        match parsed {
+        match tx.scratch(parse) {
             Ok(extract) => self.add(&extract, between),
             Err(why) => self.fail(&document.name, &why),
         }
