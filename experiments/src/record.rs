@@ -237,6 +237,19 @@ pub struct Cell {
     pub recovery_over_floor_p50: Option<f64>,
     /// The p50 of `hand_over_ns` over the bare hand-over's p50 in the same run.
     pub hand_over_over_floor_p50: Option<f64>,
+    /// The p99 of `recovery_ns` over its p50.
+    pub p99_over_p50: Option<f64>,
+    /// The same of the floor's `recovery_ns`.
+    pub floor_p99_over_p50: Option<f64>,
+    /// Page faults from the take-over to the first completed operation.
+    pub take_over_faults: Option<Distribution>,
+    /// Trials by how their first successor really started.
+    #[serde(default)]
+    pub started_by: BTreeMap<String, u64>,
+    /// Processor time of spares for each recovery.
+    pub spare_processor_ns: Option<Distribution>,
+    /// Memory that one spare has for itself.
+    pub spare_memory_bytes: Option<Distribution>,
     /// Inputs indexed, over one pass (workload `documents`).
     #[serde(flatten)]
     pub counts: BTreeMap<String, u64>,
@@ -301,16 +314,29 @@ pub struct Floor {
     pub path: String,
     /// Its notice: `signal`, `kill` or `heartbeat`.
     pub notice: String,
+    /// How its successor starts: `cold`, `warm` or `hot`.
+    #[serde(default = "cold")]
+    pub spare: String,
     /// Mechanism whose restore it includes.
     pub mechanism: String,
     /// Workload whose first operation it includes.
     pub workload: String,
     /// The region's size.
     pub region_bytes: u64,
+    /// What else ran on the machine.
+    #[serde(default = "unloaded")]
+    pub load: String,
     /// Fault to the successor's first instruction.
     pub hand_over_ns: Distribution,
     /// Fault to the first operation done.
     pub recovery_ns: Distribution,
+    /// Page faults of the successor between the two; null in results that are older than the figure.
+    pub take_over_faults: Option<Distribution>,
+}
+
+/// The start of floors that were written before there was another.
+fn cold() -> String {
+    "cold".to_owned()
 }
 
 /// `manifest.json`: what was run where.

@@ -69,12 +69,22 @@ pub fn struck(trial: &Trial) -> bool {
     (trial.activated > 0 || trial.crashes > 0) && trial.verdict != Verdict::Inconclusive
 }
 
-/// The fastest floor for the levels and the notice. Floors are measured with a cold start only.
-fn floor_of<'a>(floors: &'a [Floor], levels: &Levels, notice: &str) -> Option<&'a Floor> {
+/// The start by which the trials of a cell are held against a floor: the one that it declares, or, where the engine
+/// picks, the one that most of them had.
+fn start_of<'a>(levels: &'a Levels, started_by: &'a BTreeMap<String, u64>) -> Option<&'a str> {
+    match levels.spare.as_str() {
+        "auto" => started_by.iter().max_by_key(|(_, trials)| **trials).map(|(start, _)| start.as_str()),
+        declared => Some(declared),
+    }
+}
+
+/// The fastest floor for the levels, the notice and the start.
+fn floor_of<'a>(floors: &'a [Floor], levels: &Levels, notice: &str, start: &str) -> Option<&'a Floor> {
     floors
         .iter()
         .filter(|floor| {
-            levels.spare == "cold"
+            floor.spare == start
+                && floor.load == levels.load
                 && floor.notice == notice
                 && floor.mechanism == levels.mechanism
                 && floor.workload == levels.workload
@@ -91,10 +101,11 @@ fn cell(levels: &Levels, trials: &[&Trial], floors: &[Floor], skipped: &mut Vec<
     let recovery_ns = distribution(|phases| phases.recovery_ns);
     let hand_over_ns = distribution(|phases| phases.hand_over_ns);
 
+    let started_by = tally(trials.iter().filter_map(|trial| trial.started_by.clone()));
     let floor =
         agreed(trials.iter().filter(|trial| trial.phases.recovery_ns.is_some()).map(|trial| notice_class(trial)))
             .flatten()
-            .and_then(|notice| floor_of(floors, levels, notice));
+            .and_then(|notice| floor_of(floors, levels, notice, start_of(levels, &started_by)?));
     let over = |measured: &Option<Distribution>, floor: Option<f64>| {
         measured.as_ref().zip(floor.filter(|floor| *floor > 0.0)).map(|(measured, floor)| measured.p50 / floor)
     };
@@ -117,6 +128,12 @@ fn cell(levels: &Levels, trials: &[&Trial], floors: &[Floor], skipped: &mut Vec<
         floor_p50_ns: floor.map(|floor| floor.recovery_ns.p50),
         recovery_over_floor_p50: over(&recovery_ns, floor.map(|floor| floor.recovery_ns.p50)),
         hand_over_over_floor_p50: over(&hand_over_ns, floor.map(|floor| floor.hand_over_ns.p50)),
+        p99_over_p50: recovery_ns.as_ref().and_then(p99_over_p50),
+        floor_p99_over_p50: floor.and_then(|floor| p99_over_p50(&floor.recovery_ns)),
+        take_over_faults: distribution(|phases| phases.take_over_faults),
+        started_by,
+        spare_processor_ns: Distribution::of(trials.iter().filter_map(|trial| trial.spare_processor_ns).collect()),
+        spare_memory_bytes: Distribution::of(trials.iter().filter_map(|trial| trial.spare_memory_bytes).collect()),
         recovery_ns,
         hand_over_ns,
         counts: counts(levels, trials, skipped),
@@ -126,6 +143,11 @@ fn cell(levels: &Levels, trials: &[&Trial], floors: &[Floor], skipped: &mut Vec<
     }
 }
 
+/// The tail beside the median; `None` where the samples do not carry it.
+fn p99_over_p50(distribution: &Distribution) -> Option<f64> {
+    distribution.p99.filter(|_| distribution.p50 > 0.0).map(|p99| p99 / distribution.p50)
+}
+
 /// The distribution of each phase that was measured, by its name in `trials.jsonl`.
 fn phases(trials: &[&Trial]) -> BTreeMap<String, Distribution> {
     let mut samples: BTreeMap<String, Vec<u64>> = BTreeMap::new();
@@ -133,7 +155,8 @@ fn phases(trials: &[&Trial]) -> BTreeMap<String, Distribution> {
         let parts = trial.phases.parts().map(|(name, ns)| (format!("{}_ns", name.replace(' ', "_")), ns));
         let redo = ("redo_ns".to_owned(), trial.phases.redo_ns);
         let undetected = ("undetected_operations".to_owned(), trial.phases.undetected_operations);
-        for (name, value) in parts.into_iter().chain([redo, undetected]) {
+        let teardown = ("teardown_ns".to_owned(), trial.phases.teardown_ns);
+        for (name, value) in parts.into_iter().chain([redo, teardown, undetected]) {
             samples.entry(name).or_default().extend(value);
         }
     }
@@ -163,9 +186,17 @@ fn counts(levels: &Levels, trials: &[&Trial], skipped: &mut Vec<String>) -> BTre
     counts
 }
 
-/// A combination of levels in one line.
+/// A combination of levels in one line; those that every suite used to have are left out.
 pub fn name_of(levels: &Levels) -> String {
-    format!("{} · {} · {} · {}", levels.policy, levels.mechanism, levels.workload, levels.fault)
+    let Levels { policy, mechanism, workload, fault, spare, load, .. } = levels;
+    let mut name = format!("{policy} · {mechanism} · {workload} · {fault}");
+    if spare != "cold" {
+        name += &format!(" · {spare}");
+    }
+    if load != "none" {
+        name += &format!(" · {load}");
+    }
+    name
 }
 
 /// The value that all items are; `None` where they differ or there are none.

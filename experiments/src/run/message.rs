@@ -77,8 +77,10 @@ pub enum Order {
     },
     /// Measure the floor.
     Floor {
-        /// How the death becomes known: `signal`, `kill`, `heartbeat`.
+        /// How the death becomes known: `signal` (by a handler), `waitpid`, `kill`, `heartbeat`.
         notice: String,
+        /// How the successor is started: `cold`, `warm`, `hot`.
+        start: String,
         /// How often.
         laps: u64,
     },
@@ -98,8 +100,9 @@ pub enum Reply {
         /// When the root knew of it.
         noticed_ns: u64,
     },
-    /// The floor: hand-over and recovery of each lap, in nanoseconds; empty where there is no state yet to work on.
-    Floor(Vec<(u64, u64)>),
+    /// The floor: hand-over and recovery of each lap, in nanoseconds, and its page faults; empty where there is no state
+    /// yet to work on.
+    Floor(Vec<(u64, u64, u64)>),
     /// The order could not be carried out.
     Refused(String),
 }

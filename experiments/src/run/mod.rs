@@ -24,7 +24,7 @@ use crate::suite::Suite;
 use crate::symbols::Symbols;
 use crate::workloads::corpus;
 use crate::workloads::documents::{self, CorpusError, Document};
-use floors::{Floors, Laps};
+use floors::{Floors, Path};
 use judge::{DaemonCrash, Judge};
 use launch::{Heard, Tree, setup_of};
 use message::{CrashReply, DaemonSetup, Order, Reply, Setup, TrialReply};
@@ -192,14 +192,16 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Measures `laps` laps of floor number `floor`, as far as there is a state to measure with.
+    /// Measures `laps` laps of floor number `floor` beside its load, as far as there is a state to measure with.
     ///
     /// # Errors
-    /// Where the tree fails.
+    /// Where the tree or the load fails.
     pub fn floor(&mut self, floor: usize, laps: u64) -> Result<(), RunError> {
-        let Laps { daemon, notice, .. } = *self.floors.get(floor);
+        let Path { daemon, notice, start, load } = self.floors.path(floor);
+        let _load = Load::start(&load).map_err(RunError::Load)?;
         let (patience, interrupted) = (self.patience(laps), self.interrupted);
-        self.tree()?.order(daemon, &Order::Floor { notice: notice.to_owned(), laps })?;
+        let order = Order::Floor { notice: notice.to_owned(), start: start.to_owned(), laps };
+        self.tree()?.order(daemon, &order)?;
         match self.tree()?.hear(patience, interrupted)? {
             Heard::Reply(Reply::Floor(measured)) => {
                 self.floors.add(floor, measured);

@@ -224,11 +224,17 @@ impl<'a, W: Work> Bench<'a, W> {
     }
 
     /// Measures the floor with the newest trial's state and script.
-    pub(super) fn floor(&mut self, notice: &str, laps: u64) -> crashbed::Result<Reply> {
+    pub(super) fn floor(&mut self, notice: &str, start: &str, laps: u64) -> crashbed::Result<Reply> {
         let notice = match notice {
             "kill" => BareNotice::Kill,
             "heartbeat" => BareNotice::Heartbeat(Duration::from_millis(self.suite.heartbeat.deadline_ms)),
-            _ => BareNotice::Waitpid,
+            "waitpid" => BareNotice::Waitpid,
+            _ => BareNotice::Signal,
+        };
+        let start = match start {
+            "warm" => BareStart::Warm,
+            "hot" => BareStart::Hot,
+            _ => BareStart::Cold,
         };
         let script = self.last_seed.and_then(|seed| W::script(self.suite, self.corpus, seed).ok());
         let Some(script) = script.filter(|_| self.daemon.state().work.is_loaded()) else {
@@ -237,11 +243,11 @@ impl<'a, W: Work> Bench<'a, W> {
         let mut measured = Vec::new();
         for _ in 0..laps {
             let Some(index) = self.floor_operation(&script) else { break };
-            let lap = self.daemon.floor(notice, BareStart::Cold, |tx, state| {
+            let lap = self.daemon.floor(notice, start, |tx, state| {
                 // An operation that the state refuses costs what it costs; nothing of it is kept.
                 let _ = state.work.operate(tx, &script, index, || ());
             })?;
-            measured.push((lap.hand_over_ns, lap.recovery_ns));
+            measured.push((lap.hand_over_ns, lap.recovery_ns, lap.faults));
         }
         Ok(Reply::Floor(measured))
     }

@@ -112,7 +112,7 @@ fn serve<W: Work>(mut bench: Bench<'_, W>, daemon: &DaemonSetup, replies: i32) -
             Order::Batch { policy, fault, spare, seeds, touch } => {
                 bench.batch(&policy, &fault, &spare, &seeds, touch)?
             }
-            Order::Floor { notice, laps } => bench.floor(&notice, laps)?,
+            Order::Floor { notice, start, laps } => bench.floor(&notice, &start, laps)?,
         };
         say(&mut replies, &reply)?;
     }
