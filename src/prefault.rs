@@ -28,8 +28,15 @@ pub(crate) fn find_image() {
     use procfs::process::{MMPermissions, MMapPath, Process};
     IMAGE.get_or_init(|| {
         let Ok(maps) = Process::myself().and_then(|me| me.maps()) else { return Vec::new() };
-        let files = maps.iter().filter(|map| matches!(map.pathname, MMapPath::Path(_)));
-        let private = files.filter(|map| map.perms.contains(MMPermissions::PRIVATE | MMPermissions::READ));
+        // A file's mapping, or what follows on one that is written to: its `.bss`, which is no file's.
+        let mut before = 0;
+        let of_a_file = maps.iter().filter(|map| {
+            let is_bss = map.address.0 == before && map.pathname == MMapPath::Anonymous;
+            let is_file = matches!(map.pathname, MMapPath::Path(_));
+            before = if is_file && map.perms.contains(MMPermissions::WRITE) { map.address.1 } else { 0 };
+            is_file || is_bss
+        });
+        let private = of_a_file.filter(|map| map.perms.contains(MMPermissions::PRIVATE | MMPermissions::READ));
         let span = |(start, end): (u64, u64)| {
             let start = usize::try_from(start).unwrap_or(0);
             Span { start, len: usize::try_from(end).unwrap_or(0).saturating_sub(start).min(MOST_IMAGE) }

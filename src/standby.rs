@@ -17,6 +17,7 @@
 //! used. Where the daemon has to do something first (restore by copying, wait out a delay, give up), the spare refers
 //! to it, and goes on when it is ordered to.
 
+use crate::here::{self, Source};
 use crate::life::{self, Begin, Program};
 use crate::link;
 use crate::mailbox::Mailbox;
@@ -67,6 +68,8 @@ impl Standby<'_> {
         if self.weighs {
             mailbox.standby.memory_bytes.store(own_memory(), Ordering::Relaxed);
         }
+        // The thread-locals' page becomes its own.
+        here::set_source(Source::Private);
         let predecessor = region.seat(self.predecessor);
         mailbox.faults_before.store(process::page_faults(), Ordering::Relaxed);
         mailbox.standby.ready_ns.store(clock::processor_ns(), Ordering::Relaxed);

@@ -73,6 +73,22 @@ impl Tx<'_> {
         self.head().operations.store(operations, Ordering::Relaxed);
         let mailbox = self.mailbox;
         mailbox.operation.store(operations, Ordering::Relaxed);
+        let is_first = mailbox.first_operation_ns.load(Ordering::Relaxed) == 0;
+        let is_redone =
+            operations >= mailbox.redo_target.load(Ordering::Relaxed) && mailbox.redone_ns.load(Ordering::Relaxed) == 0;
+        if is_first || is_redone {
+            self.stamp(is_redone);
+        } else {
+            let now = if is_coarse(self.heartbeat) { clock::coarse_ns() } else { clock::now_ns() };
+            mailbox.beat_ns.store(now, Ordering::Relaxed);
+            self.keep(now);
+        }
+    }
+
+    /// Notes when the first operation of this incarnation was done, and when all lost work was done again.
+    #[cold]
+    fn stamp(&self, is_redone: bool) {
+        let mailbox = self.mailbox;
         let now = clock::now_ns();
         mailbox.beat_ns.store(now, Ordering::Relaxed);
         if mailbox.first_operation_ns.load(Ordering::Relaxed) == 0 {
@@ -81,7 +97,7 @@ impl Tx<'_> {
             mailbox.faults.store(process::page_faults().saturating_sub(before), Ordering::Relaxed);
         }
         self.keep(now);
-        if operations >= mailbox.redo_target.load(Ordering::Relaxed) && mailbox.redone_ns.load(Ordering::Relaxed) == 0 {
+        if is_redone {
             mailbox.redone_ns.store(now, Ordering::Relaxed);
         }
     }
@@ -243,6 +259,12 @@ impl Tx<'_> {
     ) -> Result<R> {
         peer.read(within, read)
     }
+}
+
+/// Whether signs of life within this deadline are told by the coarse clock: its lag is small beside it. The daemon adds
+/// the lag to the deadline.
+pub(crate) fn is_coarse(heartbeat: Duration) -> bool {
+    heartbeat >= 20 * clock::COARSE_LAG
 }
 
 /// Puts a thread's source of memory back, also when it unwinds.

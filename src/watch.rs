@@ -10,6 +10,7 @@ use crate::point::{self, Point};
 use crate::policy::{Action, Decision};
 use crate::supervise::{Supervision, failed};
 use crate::sys::{clock, event};
+use crate::transaction::is_coarse;
 use crate::turn::Turn;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
@@ -33,6 +34,9 @@ impl Supervision<'_> {
     /// Follows the process that works to its end, or to its successor's start.
     pub(crate) fn watch(&mut self) -> Result<Event> {
         let mut alive_ns = self.mailbox().beat_ns.load(Ordering::Relaxed);
+        let heartbeat = self.settings.heartbeat;
+        let lag = if is_coarse(heartbeat) { clock::COARSE_LAG } else { Duration::ZERO };
+        let deadline = heartbeat.saturating_add(lag);
         let (mut ended, mut shutdown, mut woke_ns) = (false, false, clock::now_ns());
         loop {
             // What happened while the daemon was at work becomes known only now.
@@ -48,11 +52,11 @@ impl Supervision<'_> {
                 return Err(Error::Stopping);
             }
             let silent = silence(&mut alive_ns, self.mailbox(), noticed_ns);
-            if silent >= self.settings.heartbeat && link::pending(self.mailbox()).is_none() {
+            if silent >= deadline && link::pending(self.mailbox()).is_none() {
                 return self.end_silent(silent, noticed_ns);
             }
             self.tend_spare()?;
-            let left = self.settings.heartbeat.saturating_sub(silence(&mut alive_ns, self.mailbox(), clock::now_ns()));
+            let left = deadline.saturating_sub(silence(&mut alive_ns, self.mailbox(), clock::now_ns()));
             let Some(active) = &self.active else { return Err(Error::Stopping) };
             // What there is none of is watched by the shutdown's descriptor once more.
             let shutdown_fd = self.core.shutdown.as_fd();

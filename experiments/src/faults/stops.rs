@@ -1,7 +1,7 @@
 //! Faults that stop the process, each done as the real bug does it: by the faulting instruction or system call.
 //!
 //! The instant before is written into the injector's page as the last thing, so that the recovery's clock starts at
-//! the fault. Nothing here allocates, and nothing maps memory: what a fault needs is in [`Prepared`], made before the
+//! the fault. Nothing here allocates, and nothing maps memory: what a fault needs is in `Prepared`, made before the
 //! fork.
 
 use super::memory::{Mapping, load, stamp, store};
