@@ -129,8 +129,10 @@ impl Path {
 /// to wait for, it is the faster way.
 fn ways(cell: &Levels) -> Vec<(&'static str, &'static str)> {
     let silent = matches!(cell.fault.as_str(), "hang" | "stop" | "livelock");
-    let killed =
-        matches!(cell.fault.as_str(), "kill" | "kill-outside" | "exit" | "crash-during-commit" | "crash-during-restore");
+    let killed = matches!(
+        cell.fault.as_str(),
+        "kill" | "kill-outside" | "exit" | "crash-during-commit" | "crash-during-restore"
+    );
     let notices = [("signal", true), ("waitpid", true), ("kill", killed), ("heartbeat", silent)];
     let mut ways = Vec::new();
     for (notice, _) in notices.into_iter().filter(|(_, leads)| *leads) {

@@ -141,7 +141,12 @@ fn passes(summary: &Summary) -> Vec<String> {
         .collect()
 }
 
-/// The cold hand-over under copy on write beside the bare system calls of the same run, one sentence a floor.
+/// The start by which a trial is held against a floor: the one that it declares, or, where the engine picks, its own.
+fn start_of(trial: &Trial) -> Option<&str> {
+    if trial.levels.spare == "auto" { trial.started_by.as_deref() } else { Some(&trial.levels.spare) }
+}
+
+/// The hand-over under copy on write beside the bare system calls of the same run, one sentence a floor.
 fn hand_over(summary: &Summary, trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut sentences = Vec::new();
     for floor in &summary.floors {
@@ -151,7 +156,7 @@ fn hand_over(summary: &Summary, trials: &[Trial], is_memory_fault: &dyn Fn(&str)
         let measured = trials.iter().filter(|trial| {
             !is_memory_fault(&trial.levels.fault)
                 && notice_class(trial)
-                    .and_then(|notice| floor_of(&summary.floors, &trial.levels, notice))
+                    .and_then(|notice| floor_of(&summary.floors, &trial.levels, notice, start_of(trial)?))
                     .is_some_and(|own| std::ptr::eq(own, floor))
         });
         let Some(hand_over) = Distribution::of(measured.filter_map(|trial| trial.phases.hand_over_ns).collect()) else {
@@ -161,10 +166,12 @@ fn hand_over(summary: &Summary, trials: &[Trial], is_memory_fault: &dyn Fn(&str)
             continue;
         }
         sentences.push(format!(
-            "Copy on write, {}, {}, cold, notice by {}: the hand-over took {} (p50 of {}), {} times the bare {} of \
+            "Copy on write, {}, {}, {}{}, notice by {}: the hand-over took {} (p50 of {}), {} times the bare {} of \
              the same run ({}).",
             floor.workload,
             bytes(floor.region_bytes),
+            floor.spare,
+            if floor.load == "none" { "" } else { " beside busy processes" },
             floor.notice,
             duration(hand_over.p50),
             hand_over.n,

@@ -30,11 +30,14 @@ fn floor(notice: &str, hand_over_ns: u64, recovery_ns: u64) -> Floor {
     Floor {
         path: "waitpid + fork".to_owned(),
         notice: notice.to_owned(),
+        spare: "cold".to_owned(),
+        load: "none".to_owned(),
         mechanism: "copy-on-write".to_owned(),
         workload: "kv".to_owned(),
         region_bytes: 64 << 20,
         hand_over_ns: always(hand_over_ns),
         recovery_ns: always(recovery_ns),
+        take_over_faults: None,
     }
 }
 
