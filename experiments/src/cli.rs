@@ -1,6 +1,5 @@
 //! The command line: its words, and what each asks for.
 
-use crate::bare::BareArgs;
 use crate::levels::LARGEST_SEED;
 use crate::names::{FAULTS, LOADS, MEASURES, MECHANISMS, POLICIES, SPARES, Table, WORKLOADS};
 use clap::builder::{PossibleValue, TypedValueParser};
@@ -45,9 +44,6 @@ pub enum Command {
     /// Be a process that computes without a pause: started by the program itself
     #[command(hide = true)]
     Busy,
-    /// Walk the bare paths of the floor: started by a run, in a process of one thread
-    #[command(hide = true)]
-    Bare(BareArgs),
     /// Make one round of a measure: started by the program itself
     #[command(hide = true)]
     Measure(MeasureArgs),

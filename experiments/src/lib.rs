@@ -1,5 +1,4 @@
 //! Faults, workloads, oracles, suites, statistics and plots for `crashbed`.
-pub mod bare;
 pub mod catalog;
 mod child;
 pub mod cli;

@@ -14,7 +14,7 @@ use crashbed_experiments::results::{self, ResultsError};
 use crashbed_experiments::run::message::Setup;
 use crashbed_experiments::run::{RunError, Runner, tree};
 use crashbed_experiments::suite::Suite;
-use crashbed_experiments::{bare, doctor, list, load, manifest, story};
+use crashbed_experiments::{doctor, list, load, manifest, story};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -49,8 +49,6 @@ enum Failed {
     Load(io::Error),
     #[error("listening to signals: {0}")]
     Signals(io::Error),
-    #[error("printing what the paths took: {0}")]
-    Print(io::Error),
     #[error("the tree's setup: {0}")]
     Setup(serde_json::Error),
     #[error(transparent)]
@@ -85,7 +83,6 @@ fn obey(command: Command) -> Result<ExitCode, Failed> {
                 print(&format!("{}\n", file.display()));
             }
         }
-        Command::Bare(arguments) => bare::walk(&arguments).map_err(Failed::Print)?,
         Command::Tree => {
             let setup: Setup = serde_json::from_reader(io::stdin()).map_err(Failed::Setup)?;
             tree::run(&setup)?;

@@ -41,6 +41,28 @@ fn samples(row: &Value) -> Vec<u64> {
 }
 
 #[test]
+fn every_bare_path_is_walked_at_each_extent_that_it_takes() {
+    // No machine has the last of the regions.
+    let settings = r#"{"regions": ["1 MiB", "2 MiB", "64 TiB"], "threads": [1, 3], "kills": 2}"#;
+    let said = round("bare", 4, settings);
+    let (skipped, walked): (Vec<_>, Vec<_>) = said.iter().partition(|said| said["skipped"].is_string());
+    let why: Vec<&str> = skipped.iter().filter_map(|said| said["skipped"].as_str()).collect();
+    assert_eq!(why.len(), 2, "{said:?}");
+    assert!(why.iter().all(|why| why.starts_with("skipped, because kill-to-pidfd") && why.contains("67108864 MiB")));
+    for path in crashbed::floor::Path::ALL {
+        let rows: Vec<_> = walked.iter().filter(|row| row["row"] == path.name()).collect();
+        assert_eq!(rows.len(), if path.takes_region() || path.takes_threads() { 2 } else { 1 }, "{path}");
+        for row in rows {
+            let samples = samples(row);
+            assert_eq!(samples.len(), if path.takes_region() { 2 } else { 4 }, "{row}");
+            assert!(samples.iter().all(|ns| *ns > 0), "{row}");
+            assert_eq!(row["levels"]["region-bytes"].is_u64(), path.takes_region(), "{row}");
+            assert_eq!(row["levels"]["threads"].is_u64(), path.takes_threads(), "{row}");
+        }
+    }
+}
+
+#[test]
 fn a_pool_fails_over() {
     let said = round("pool", 21, r#"{"records": 50}"#);
     assert_eq!(rows(&said), BTreeSet::from(["call", "failover", "hand-over", "new-worker"]));

@@ -31,7 +31,7 @@ mod processes;
 mod threads;
 mod track;
 
-pub use path::{Extent, Path, UnknownPath, laps};
+pub use path::{Extent, Path, laps};
 
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};

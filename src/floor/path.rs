@@ -4,7 +4,6 @@ use super::{faults, kills, threads};
 use crate::error::{Error, Result};
 use crate::sys::signal;
 use std::fmt;
-use std::str::FromStr;
 
 /// A path that is measured without a region, between a process and others that it forks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +48,7 @@ impl Path {
         Self::StopThreads,
     ];
 
-    /// The name, as on the command line and in results.
+    /// The name, as in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::FaultToHandler => "fault-to-handler",
@@ -119,19 +118,5 @@ pub fn laps(path: Path, extent: Extent, laps: usize) -> Result<Vec<u64>> {
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-/// A path's name that is none.
-#[derive(Debug, thiserror::Error)]
-#[error("unknown path `{name}` (there are: {})", Path::ALL.map(Path::name).join(", "))]
-pub struct UnknownPath {
-    name: String,
-}
-
-impl FromStr for Path {
-    type Err = UnknownPath;
-    fn from_str(name: &str) -> std::result::Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|path| path.name() == name).ok_or_else(|| UnknownPath { name: name.to_owned() })
     }
 }

@@ -14,6 +14,7 @@ use super::said::{Said, Sampled};
 use super::{Measure, MeasureError, Round};
 use crate::faults::trigger::monotonic_ns;
 use crate::levels;
+use crate::load::Load;
 use crate::measures::process::Shared;
 use crate::record::Unit;
 use crashbed::{Daemon, Declaration, Error, Failure, Intensity, MIB, Notice, Outcome, Root, Tx};
@@ -42,7 +43,7 @@ pub(super) struct Heartbeat {
     /// The deadlines, in milliseconds.
     #[serde(deserialize_with = "levels::one_or_many")]
     deadlines_ms: Vec<NonZeroU64>,
-    /// What else runs: `none`, or `busy`, which is a process for each processor that computes without a pause.
+    /// What else runs beside it.
     #[serde(deserialize_with = "levels::loads")]
     loads: Vec<String>,
     /// The shortest and the longest operation, in microseconds.
@@ -89,8 +90,7 @@ impl Measure for Heartbeat {
         deadlines.shuffle(&mut ChaCha8Rng::seed_from_u64(round.seed));
         let mut said = Vec::new();
         for load in &self.loads {
-            let processes = if load == "busy" { std::thread::available_parallelism()?.get() } else { 0 };
-            let busy = (0..processes).map(|_| Child::fork(compute)).collect::<io::Result<Vec<_>>>()?;
+            let _load = Load::start(load)?;
             let bed = Bed { settings: self, round, deadlines: &deadlines, board: Shared::new()? };
             let (mut words, give) = io::pipe()?;
             let mut tree = Child::fork(|| bed.tree(&give))?;
@@ -99,7 +99,6 @@ impl Measure for Heartbeat {
                 said.extend(self.rows(deadline.get(), load, &mut words)?.map(Said::Row));
             }
             tree.wait().map_err(|how| MeasureError::Unplanned(format!("the tree ended with {how}")))?;
-            drop(busy);
         }
         Ok(said)
     }
@@ -123,13 +122,6 @@ impl Heartbeat {
             lost.samples.push(next()?);
         }
         Ok([alarms, detection, lost])
-    }
-}
-
-/// Computes until it is killed.
-fn compute() -> io::Result<()> {
-    loop {
-        std::hint::spin_loop();
     }
 }
 

@@ -4,6 +4,7 @@
 //! program gathers the rows over all rounds ([`Gathered`]) and writes them to `measurements.json`. A measure is added by
 //! its row in [`TABLE`] and its file, which holds its settings and makes a round of them.
 
+mod bare;
 mod contest;
 mod erlang;
 mod gather;
@@ -36,7 +37,8 @@ pub struct Row {
 }
 
 /// All measures.
-pub const TABLE: [Row; 5] = [
+pub const TABLE: [Row; 6] = [
+    row::<bare::Bare>("bare", "the pieces of the floor: notices, starts, kills and stops by bare system calls"),
     row::<pool::Pool>("pool", "a plain pool of worker processes over socket pairs: a crash fails over to the idle one"),
     row::<erlang::Erlang>("erlang", "an Erlang/OTP supervisor that restarts a crashed process, where OTP is installed"),
     row::<live::Live>("live", "how long a recovery takes beside many live transactions, and their tree to start"),
