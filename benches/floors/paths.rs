@@ -29,7 +29,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 
 pub(crate) fn answer(what: &[&str], iterations: u64) {
     let [path, mib, threads] = what else { panic!("paths: PATH MIB THREADS") };
-    let path: Path = path.parse().unwrap_or_else(|error| panic!("{error}"));
+    let path = Path::ALL.into_iter().find(|known| known.name() == *path).expect("the name of a path");
     let region_bytes = mib.parse::<usize>().expect("a size") * MIB;
     let extent = Extent { region_bytes, threads: threads.parse().expect("a number of threads") };
     let iterations = usize::try_from(iterations).expect("so many laps fit into memory");
