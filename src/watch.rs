@@ -93,6 +93,7 @@ impl Supervision<'_> {
         if !notice::is_complete(self.mailbox()) || !(is_over || notice::is_told(self.mailbox())) {
             return Ok(None);
         }
+        let noticed_ns = known_ns(noticed_ns, self.mailbox().notice.when_ns.load(Ordering::Relaxed), clock::now_ns);
         let ended = |ending, noticed_ns, decided| Ok(Some(Event::Ended { ending, noticed_ns, decided }));
         match self.settled_spare() {
             Some(Turn::Taken) => Ok(Some(Event::TookOver)),
@@ -144,6 +145,12 @@ impl Supervision<'_> {
     }
 }
 
+/// When a crash at `when_ns` became known to a daemon that woke at `woke_ns`: one that was awake for another reason finds
+/// crashes that are younger than that.
+fn known_ns(woke_ns: u64, when_ns: u64, now_ns: impl FnOnce() -> u64) -> u64 {
+    if when_ns > woke_ns { now_ns() } else { woke_ns }
+}
+
 /// How long a transaction has given no sign of life, the last of which was at `alive_ns`. A time that has not come yet
 /// is none: a wild write over the mailbox must not keep a process that hangs from being noticed.
 fn silence(alive_ns: &mut u64, mailbox: &Mailbox, now_ns: u64) -> Duration {
@@ -152,4 +159,18 @@ fn silence(alive_ns: &mut u64, mailbox: &Mailbox, now_ns: u64) -> Duration {
         *alive_ns = beat_ns.max(*alive_ns);
     }
     Duration::from_nanos(now_ns.saturating_sub(*alive_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_crash_is_known_before_it_happened() {
+        assert_eq!(known_ns(20, 10, || 30), 20);
+        assert_eq!(known_ns(20, 20, || 30), 20);
+        assert_eq!(known_ns(20, 25, || 30), 30);
+        // A wild write over the record cannot move the notice into the future.
+        assert_eq!(known_ns(20, u64::MAX, || 30), 30);
+    }
 }
