@@ -26,6 +26,7 @@ fn trial(number: u64) -> Trial {
         started_by: None,
         spare_processor_ns: None,
         spare_memory_bytes: None,
+        daemon_private_bytes: None,
         crashes: 1,
         outcome: Outcome::Done,
         verdict: Verdict::Exact,

@@ -74,6 +74,9 @@ pub struct Trial {
     /// Memory that one spare has for itself, page tables included; null where none was weighed.
     #[serde(default)]
     pub spare_memory_bytes: Option<u64>,
+    /// Private memory of the daemon afterwards, whose page tables every fork copies.
+    #[serde(default)]
+    pub daemon_private_bytes: Option<u64>,
     /// Crashes in this trial.
     pub crashes: u64,
     /// How the transaction ended.
@@ -250,6 +253,8 @@ pub struct Cell {
     pub spare_processor_ns: Option<Distribution>,
     /// Memory that one spare has for itself.
     pub spare_memory_bytes: Option<Distribution>,
+    /// The most private memory that the daemon had.
+    pub daemon_private_bytes: Option<u64>,
     /// Inputs indexed, over one pass (workload `documents`).
     #[serde(flatten)]
     pub counts: BTreeMap<String, u64>,

@@ -23,6 +23,7 @@ pub(crate) fn trial(number: u64, levels: Levels) -> Trial {
         started_by: crashed.then(|| "cold".to_owned()),
         spare_processor_ns: None,
         spare_memory_bytes: None,
+        daemon_private_bytes: None,
         crashes: u64::from(crashed),
         outcome: Outcome::Done,
         verdict: if crashed { VERDICTS[usize::try_from(number).unwrap() % VERDICTS.len()] } else { Verdict::Exact },

@@ -133,6 +133,7 @@ fn cell(levels: &Levels, trials: &[&Trial], floors: &[Floor], skipped: &mut Vec<
         take_over_faults: distribution(|phases| phases.take_over_faults),
         started_by,
         spare_processor_ns: Distribution::of(trials.iter().filter_map(|trial| trial.spare_processor_ns).collect()),
+        daemon_private_bytes: trials.iter().filter_map(|trial| trial.daemon_private_bytes).max(),
         spare_memory_bytes: Distribution::of(trials.iter().filter_map(|trial| trial.spare_memory_bytes).collect()),
         recovery_ns,
         hand_over_ns,

@@ -102,6 +102,7 @@ impl Judge<'_> {
             started_by: reply.started_by,
             spare_processor_ns: reply.spare_processor_ns,
             spare_memory_bytes: reply.spare_memory_bytes,
+            daemon_private_bytes: reply.daemon_private_bytes,
             crashes,
             outcome: match reply.ended {
                 Ended::Done => Outcome::Done,

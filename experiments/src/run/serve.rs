@@ -213,6 +213,7 @@ impl<'a, W: Work> Bench<'a, W> {
             ended,
             failure,
             crashes: self.daemon.report().crashes,
+            daemon_private_bytes: self.daemon.private_bytes().ok(),
             operations: self.daemon.operations(),
             digest: Digest(state.work.digest()).to_string(),
             complaint: state.work.check().err().filter(|_| state.work.is_loaded()),

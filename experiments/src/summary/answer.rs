@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A median of fewer samples than this is not held against another in a sentence.
 const FEWEST: u64 = 20;
 
+/// Private memory of a daemon, in bytes, from which on forks take noticeably longer.
+const SLOW_TO_FORK: u64 = 16 << 20;
+
 /// Inconclusive cells that a sentence names; the table has them all.
 const NAMED_CELLS: usize = 6;
 
@@ -33,6 +36,7 @@ pub(super) fn answer(
     sentences.extend(passes(summary));
     sentences.extend(hand_over(summary, trials, is_memory_fault));
     sentences.extend(inconclusive(summary));
+    sentences.extend(private_memory(summary));
     sentences.push("Nothing here ranks one policy or mechanism over another.".to_owned());
     sentences
 }
@@ -181,6 +185,18 @@ fn hand_over(summary: &Summary, trials: &[Trial], is_memory_fault: &dyn Fn(&str)
         ));
     }
     sentences
+}
+
+/// A warning where a daemon's memory outside its region made its forks slow.
+fn private_memory(summary: &Summary) -> Option<String> {
+    let most = summary.cells.iter().filter_map(|cell| cell.daemon_private_bytes).max()?;
+    (most > SLOW_TO_FORK).then(|| {
+        format!(
+            "Warning: a daemon had {} of private memory, of which every fork copies the page tables: its cold starts \
+             and its spares took longer than they had to.",
+            bytes(most)
+        )
+    })
 }
 
 fn inconclusive(summary: &Summary) -> Option<String> {

@@ -174,3 +174,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn private_memory_that_makes_forks_slow_is_warned_of() {
+    let mut trials = run(&["checkpoint-resume"], &["copy-on-write"], &["kv"], &names(&["abort"]), 3);
+    trials[0].daemon_private_bytes = Some(16 << 20);
+    let summary = of(&trials, Vec::new());
+    assert_eq!(summary.cells[0].daemon_private_bytes, Some(16 << 20));
+    assert!(!said(&summary, "Warning"), "{:?}", summary.answer);
+    trials[2].daemon_private_bytes = Some(17 << 20);
+    assert!(said(&of(&trials, Vec::new()), "Warning: a daemon had 17 MiB of private memory"));
+}
