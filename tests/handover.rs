@@ -12,6 +12,8 @@ mod rounds;
 mod spares;
 #[path = "handover/stops.rs"]
 mod stops;
+#[path = "handover/storm.rs"]
+mod storm;
 #[path = "handover/together.rs"]
 mod together;
 #[path = "handover/writers.rs"]
@@ -34,6 +36,7 @@ const SCENARIOS: &[Scenario] = &[
     ("dies-at-any-moment", spares::dies_at_any_moment),
     ("dies-waiting", spares::dies_waiting),
     ("is-looked-at-early", spares::is_looked_at_early),
+    ("storm", storm::storm),
 ];
 
 const TESTS: &[Test] = &[
@@ -50,12 +53,16 @@ const TESTS: &[Test] = &[
     ("a_spare_may_die_at_any_moment", || each("dies-at-any-moment")),
     ("a_spare_may_die_while_it_waits", || each("dies-waiting")),
     ("a_daemon_may_look_at_a_crash_at_any_moment", || each("is-looked-at-early")),
+    ("a_storm_of_crashes_leaves_no_trace", || storm::of_seconds(2)),
 ];
 
-const IGNORED: &[Test] = &[(
-    "sixteen_threads_write_while_one_crashes_ten_thousand_times",
-    writers::sixteen_threads_write_while_one_crashes_ten_thousand_times,
-)];
+const IGNORED: &[Test] = &[
+    (
+        "sixteen_threads_write_while_one_crashes_ten_thousand_times",
+        writers::sixteen_threads_write_while_one_crashes_ten_thousand_times,
+    ),
+    ("a_storm_of_a_minute_leaves_no_trace", || storm::of_seconds(60)),
+];
 
 fn main() -> ExitCode {
     support::main(SCENARIOS, TESTS, IGNORED)

@@ -31,7 +31,7 @@ pub(crate) struct Cells {
 }
 
 fn word(operations: u64, cell: usize) -> u64 {
-    mix((operations << 16) + cell as u64)
+    mix((operations << 16).wrapping_add(cell as u64))
 }
 
 impl Default for Cells {
@@ -44,7 +44,7 @@ impl Default for Cells {
 
 impl Cells {
     /// Makes this the state after so many operations.
-    fn write(&mut self, operations: u64) {
+    pub(crate) fn write(&mut self, operations: u64) {
         self.words.iter_mut().enumerate().for_each(|(i, cell)| *cell = word(operations, i));
     }
 
