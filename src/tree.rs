@@ -143,6 +143,8 @@ impl<'t, 'a> Tree<'t, 'a> {
         orphans.into_iter().for_each(|pid| self.end_orphan(pid));
         self.strays.extend(keepers(region));
         self.strays.retain(|&pid| process::is_own_child(pid) && !process::reap_if_gone(pid));
+        // Of one that was forked in its daemon's last moment nobody knows.
+        process::reap_orphans(|pid| self.follows(pid));
         let followed = &mut self.followed[index];
         // An exit before the daemon said how its life ended is a crash, as it is of a transaction.
         if status == event::Status::Exited(0) && mailbox.end() != End::None {
@@ -263,14 +265,17 @@ impl<'t, 'a> Tree<'t, 'a> {
     /// meets it. The id comes from memory that a crashed process could write, so only a child of the root is touched,
     /// and no daemon.
     fn end_orphan(&self, pid: i32) {
-        let is_daemon =
-            self.followed.iter().any(|daemon| matches!(daemon.life, Life::Running(_, other) if other == pid));
-        if pid <= 0 || is_daemon || !process::is_own_child(pid) {
+        if pid <= 0 || self.follows(pid) || !process::is_own_child(pid) {
             return;
         }
         if let Ok(pidfd) = event::pidfd(pid) {
             let _ = notice::wait_until_gone(&pidfd, Duration::from_secs(1));
         }
+    }
+
+    /// Whether `pid` is a daemon that runs, or has ended and has not been reaped yet.
+    fn follows(&self, pid: i32) -> bool {
+        self.followed.iter().any(|daemon| matches!(daemon.life, Life::Running(_, other) if other == pid))
     }
 
     /// Shuts the tree down: asks every daemon to end, and kills those that have not ended within `grace`.

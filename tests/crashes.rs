@@ -8,6 +8,8 @@ mod support;
 mod answers;
 #[path = "crashes/daemons.rs"]
 mod daemons;
+#[path = "crashes/foreign.rs"]
+mod foreign;
 #[path = "crashes/keepers.rs"]
 mod keepers;
 #[path = "crashes/memory.rs"]
@@ -38,6 +40,12 @@ const SCENARIOS: &[Scenario] = &[
     ("daemon-policies", daemons::daemon_policies),
     ("daemon-given-up", daemons::daemon_given_up),
     ("points", daemons::points),
+    ("foreign-chained", foreign::chained),
+    ("foreign-on-a-stack-of-its-own", foreign::on_a_stack_of_its_own),
+    ("foreign-not-chained", foreign::not_chained),
+    ("foreign-exiting", foreign::exiting),
+    ("foreign-mending", foreign::mending),
+    ("foreign-none", foreign::none),
     ("resident", resident::resident),
     ("waits-for-input", resident::waits_for_input),
     ("keeper", keepers::keeper),
@@ -79,6 +87,12 @@ const TESTS: &[Test] = &[
     ("a_daemon_is_made_again_by_its_policy", || each("daemon-policies")),
     ("a_daemon_that_crashes_too_often_is_given_up", || each("daemon-given-up")),
     ("a_kill_at_any_point_leaves_a_whole_commit", || each("points")),
+    ("a_handler_that_calls_the_engines_changes_nothing", || each("foreign-chained")),
+    ("a_signal_stack_of_the_programs_own_will_do", || each("foreign-on-a-stack-of-its-own")),
+    ("where_a_handler_lets_the_process_die_the_pidfd_tells", || each("foreign-not-chained")),
+    ("a_handler_that_exits_is_a_crash", || each("foreign-exiting")),
+    ("a_handler_that_mends_is_no_crash", || each("foreign-mending")),
+    ("a_handler_that_is_not_there_is_not_told_of", || each("foreign-none")),
     ("a_resident_transaction_replies_after_the_commit", || each("resident")),
     ("a_transaction_that_waits_for_input_is_not_silent", || each("waits-for-input")),
     ("a_keeper_changes_nothing_but_the_time", || each("keeper")),

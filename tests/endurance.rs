@@ -12,43 +12,38 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 use support::board::Board;
 use support::fault::{self, Fault};
-use support::held::{Held, compare, held};
+use support::held::{DYING, Held, compare, held};
 use support::state::Linked;
-use support::{argument, fails, start};
+use support::{SPARES, declaration, fails, numbers, start};
 
 fn main() -> ExitCode {
     let scenarios: &[support::Scenario] = &[("crashes", crashes), ("daemon-crashes", daemon_crashes), ("leaks", leaks)];
     let tests: &[support::Test] = &[
-        ("ten_thousand_crashes_leave_no_trace", || each("crashes", 10_000)),
-        ("two_thousand_crashes_of_daemons_leave_no_trace", || each("daemon-crashes", 2_000)),
+        ("ten_thousand_crashes_leave_no_trace", || each("crashes", &SPARES, 10_000)),
+        ("two_thousand_crashes_of_daemons_leave_no_trace", || each("daemon-crashes", &["cold", "warm"], 2_000)),
         ("a_leak_is_seen", a_leak_is_seen),
     ];
     let ignored: &[support::Test] = &[
-        ("a_hundred_thousand_crashes_leave_no_trace", || each("crashes", 100_000)),
-        ("ten_thousand_crashes_of_daemons_leave_no_trace", || each("daemon-crashes", 10_000)),
+        ("a_hundred_thousand_crashes_leave_no_trace", || each("crashes", &SPARES, 100_000)),
+        ("ten_thousand_crashes_of_daemons_leave_no_trace", || each("daemon-crashes", &["cold", "warm"], 10_000)),
     ];
     support::main(scenarios, tests, ignored)
 }
 
-fn each(scenario: &str, crashes: u64) {
-    for mechanism in MechanismKind::ALL {
-        let tree = start(scenario, &format!("{mechanism} {crashes}"));
+fn each(scenario: &str, spares: &[&str], crashes: u64) {
+    for (mechanism, spare) in MechanismKind::ALL.into_iter().flat_map(|m| spares.iter().map(move |spare| (m, spare))) {
+        let tree = start(scenario, &format!("{mechanism} {spare} {crashes}"));
         let ended = tree.finish(Duration::from_secs(600), Duration::ZERO);
         assert!(ended.status.success(), "{ended:#?}");
     }
 }
 
 fn a_leak_is_seen() {
-    fails("leaks", "copy-on-write 0", "grew");
+    fails("leaks", "copy-on-write cold 0", "grew");
 }
 
 fn planned() -> (crashbed::Declaration, u64) {
-    let argument = argument();
-    let (mechanism, crashes) = argument.split_once(' ').expect("mechanism and crashes");
-    let declaration = crashbed::Declaration::new("d", crashbed::MIB)
-        .mechanism(mechanism.parse().expect("a mechanism"))
-        .intensity(Intensity::UNLIMITED);
-    (declaration, crashes.parse().expect("a number"))
+    (declaration().intensity(Intensity::UNLIMITED), numbers()[0])
 }
 
 /// One transaction crashes so many times, each time in another way.
@@ -131,13 +126,15 @@ fn daemon_crashes() -> crashbed::Result<()> {
         .run()
 }
 
-/// The check can fail: a daemon that opens a descriptor and never closes it.
+/// The check can fail: a daemon that opens descriptors and never closes them.
 fn leaks() -> crashbed::Result<()> {
     let (declaration, _) = planned();
     Root::new()
         .declare(declaration, |_: &mut Daemon<u64>| {
             let before = held(std::process::id());
-            std::mem::forget(std::fs::File::open("/proc/self/stat").map_err(crashbed::Error::program)?);
+            for _ in 0..=DYING {
+                std::mem::forget(std::fs::File::open("/proc/self/stat").map_err(crashbed::Error::program)?);
+            }
             compare("the daemon", before, held(std::process::id()));
             Ok(())
         })

@@ -65,12 +65,15 @@ pub(crate) fn reap_if_gone(pid: i32) -> bool {
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) != 0 }
 }
 
-/// Reaps children that have ended and that nobody follows: adopted orphans. To be called only when every followed child
-/// has been reaped.
-pub(crate) fn reap_orphans() {
-    let mut status = 0;
-    // SAFETY: `status` is writable for the length of the call.
-    while unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } > 0 {}
+/// Reaps children that have ended and that nobody follows: adopted orphans. It ends at the first followed one that has
+/// ended, to be called again when that has been reaped.
+pub(crate) fn reap_orphans(is_followed: impl Fn(i32) -> bool) {
+    while let Some(pid) = ended_child(libc::P_ALL, 0)
+        && pid != 0
+        && !is_followed(pid)
+    {
+        reap_if_gone(pid);
+    }
 }
 
 /// Limits core dumps to one byte: unlike 0, that stops a `core_pattern` pipe too (`core(5)`). The hard limit stays,
@@ -145,11 +148,18 @@ pub(crate) unsafe fn use_signal_stack(span: crate::span::Span) -> Result<(), Err
 
 /// Whether `pid` is a child of this process, ended or not (`waitid(2)`, `WNOWAIT`: it stays as it is).
 pub(crate) fn is_own_child(pid: i32) -> bool {
+    ended_child(libc::P_PID, pid.cast_unsigned()).is_some()
+}
+
+/// The first of these children that has ended, which stays unreaped; 0 where none has, `None` where there are none.
+fn ended_child(which: libc::idtype_t, id: libc::id_t) -> Option<i32> {
     // SAFETY: all-zero is a valid siginfo_t, which is plain data.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: `info` is writable for the length of the call.
-    unsafe { libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, options) == 0 }
+    let found = unsafe { libc::waitid(which, id, &raw mut info, options) == 0 };
+    // SAFETY: `waitid` has filled it in, or left it zero.
+    found.then(|| unsafe { info.si_pid() })
 }
 
 /// A number that nobody can guess (`getrandom(2)`).
