@@ -63,6 +63,11 @@ impl Crew {
         }
     }
 
+    /// The process in a seat.
+    pub(crate) fn pid(&self, seat: usize) -> Option<i32> {
+        Some(self.children().children[seat].load(Ordering::Relaxed)).filter(|pid| *pid > 0)
+    }
+
     /// A seat that is neither one of `taken` nor a dying process's, if there is one.
     pub(crate) fn free_seat(&self, taken: [Option<usize>; 3]) -> Option<usize> {
         let is_free =
@@ -87,6 +92,8 @@ impl Crew {
         if let Some(status) = member.ended {
             return Ok(status);
         }
+        // Once it is reaped, its id may be another's.
+        self.region().seat(member.seat).standby.sleeper.store(0, Ordering::Relaxed);
         let status = notice::wait_until_gone(&member.pidfd, patience)?;
         self.children().children[member.seat].store(0, Ordering::Relaxed);
         member.ended = Some(status);

@@ -26,6 +26,7 @@ use crate::report::{Recovery, Report};
 use crate::spare::{Spare, Start};
 use crate::sys::event::Status;
 use crate::sys::process::{self, Forked};
+use crate::sys::processors::{self, Processors};
 use crate::sys::{Errno, clock, event};
 use crate::watch::{Decided, Event};
 use std::os::fd::{AsFd, AsRawFd};
@@ -122,6 +123,7 @@ fn supervise(
         crashed_seat: None,
         spare_due_ns: 0,
         spares_lost: 0,
+        drawn: None,
         core,
     };
     let ended = supervision.run(action);
@@ -166,6 +168,8 @@ pub(crate) struct Supervision<'a> {
     /// When the next spare may be forked: not while a successor starts.
     pub(crate) spare_due_ns: u64,
     pub(crate) spares_lost: u32,
+    /// The processors of the daemon, while it is drawn to that of a crash.
+    pub(crate) drawn: Option<Processors>,
 }
 
 /// A spare, and how many crashes its copy of the history holds.
@@ -209,6 +213,7 @@ impl Supervision<'_> {
             set_aside,
             daemon: process::id(),
             address_space: self.core.address_space,
+            drawn: self.drawn,
             heartbeat: self.settings.heartbeat,
             event: self.core.event.as_raw_fd(),
         }
@@ -239,6 +244,7 @@ impl Supervision<'_> {
             Forked::Parent(pid) => {
                 let followed = self.core.crew.follow(seat, pid);
                 self.active = Some(followed.map_err(failed("following a transaction by a pidfd"))?);
+                self.step_aside();
                 Ok(())
             }
         }
@@ -275,10 +281,20 @@ impl Supervision<'_> {
         let Some(dead) = self.active.take() else { return Ok(None) };
         let mailbox = region.seat(dead.seat);
         self.crashed_seat = Some(dead.seat);
+        self.drawn = notice::drawn(mailbox);
         let next = self.succeed(mailbox, ending, noticed_ns, decided);
+        self.step_aside();
         // Off the recovery path.
         self.core.crew.bury(dead, PATIENCE);
         next
+    }
+
+    /// Where the crash has drawn the daemon to its processor, leaves that to the successor.
+    fn step_aside(&mut self) {
+        if let Some(processors) = self.drawn.take() {
+            processors.give(0);
+            processors::step_aside();
+        }
     }
 
     /// What follows on the end of the process whose mailbox this is.
@@ -312,6 +328,9 @@ impl Supervision<'_> {
         let gives_up = decision.action == Action::GiveUp || self.settings.intensity.exceeded(&self.history);
         let mut set_aside = None;
         if !gives_up {
+            if let (Some(processors), false) = (&self.drawn, decision.delay.is_zero()) {
+                processors.give(0);
+            }
             self.wait(decision.delay)?;
             if decision.action == Action::ProcessDecides && self.program.decide.is_some() {
                 set_aside = mechanism.set_aside(region);

@@ -6,6 +6,8 @@
 
 mod support;
 
+#[path = "handover/processors.rs"]
+mod processors;
 #[path = "handover/rounds.rs"]
 mod rounds;
 #[path = "handover/spares.rs"]
@@ -34,6 +36,7 @@ const SCENARIOS: &[Scenario] = &[
     ("dies-at-any-moment", spares::dies_at_any_moment),
     ("dies-waiting", spares::dies_waiting),
     ("is-looked-at-early", spares::is_looked_at_early),
+    ("processors", processors::are_given_back),
 ];
 
 const TESTS: &[Test] = &[
@@ -50,6 +53,7 @@ const TESTS: &[Test] = &[
     ("a_spare_may_die_at_any_moment", || each("dies-at-any-moment")),
     ("a_spare_may_die_while_it_waits", || each("dies-waiting")),
     ("a_daemon_may_look_at_a_crash_at_any_moment", || each("is-looked-at-early")),
+    ("who_was_drawn_gets_its_processors_back", || each("processors")),
 ];
 
 const IGNORED: &[Test] = &[(
