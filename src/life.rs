@@ -21,6 +21,7 @@ use crate::point::{self, Point};
 use crate::policy::History;
 use crate::region::{Region, StateHead};
 use crate::scene::{Answered, CrashedRegion};
+use crate::spare::Start;
 use crate::sys::processors::Processors;
 use crate::sys::{Errno, clock, keeper, process};
 use crate::transaction::Tx;
@@ -154,7 +155,7 @@ pub(crate) fn work(
         incarnation: begin.incarnation,
         heartbeat: begin.heartbeat,
         scratch_depth: Cell::new(0),
-        kept: Cell::new(!region.declaration.wants_keeper() || mailbox.keeper.load(Ordering::Relaxed) != 0),
+        prepared: Cell::new(mailbox.standby.started_by.load(Ordering::Relaxed) != Start::Cold as u32),
     };
     let result = match entered.and_then(|()| crashed(region, &begin)) {
         Ok(crashed) => panics::catch(|| live(&mut tx, program, history, begin, crashed)).and_then(|result| result),

@@ -96,6 +96,11 @@ pub(crate) fn is_installed() -> bool {
     signal::leads_to(libc::SIGSEGV, on_crash)
 }
 
+/// Where the handler's code begins.
+pub(crate) fn handler_address() -> usize {
+    on_crash as *const () as usize
+}
+
 /// The handler. Only atomics, clock, `gettid`, `getppid`, futexes, `unshare` (which does nothing here), reading
 /// `/proc/self/task`, `getcpu`, `sched_getaffinity` and `sched_setaffinity`, `write` to an event descriptor, `prctl`,
 /// `sigaction`, `tgkill`: all async-signal-safe, no allocation, no lock.
