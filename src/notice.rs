@@ -13,7 +13,7 @@ use crate::here;
 use crate::link;
 use crate::mailbox::{Mailbox, NOTICE_COMPLETE, NOTICE_ENTERED, NOTICE_TOLD};
 use crate::stop;
-use crate::sys::processors::Processors;
+use crate::sys::processors::{self, Processors};
 use crate::sys::{self, Errno, clock, event, process, signal};
 use crate::text::Text;
 use crate::turn;
@@ -146,6 +146,8 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         event::raise(here::event());
     }
     if stopped {
+        // Who was drawn here runs at once, and not after the timer below was set.
+        processors::step_aside();
         // What the kernel tears down now would be in the successor's way: on the processor, and at the locks that a
         // fork takes as well.
         signal::sleep(LINGER_NS);
