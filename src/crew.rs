@@ -50,9 +50,14 @@ impl Crew {
         self.region().daemon_mailbox()
     }
 
-    /// Takes note of a process that was just forked for `seat`: where the root would look for it, and by a pidfd.
-    pub(crate) fn follow(&self, seat: usize, pid: i32) -> Result<Member, Errno> {
+    /// Notes a process that was just forked for `seat` where the root would look for it.
+    pub(crate) fn expect(&self, seat: usize, pid: i32) {
         self.children().children[seat].store(pid, Ordering::Relaxed);
+    }
+
+    /// The same, and follows it by a pidfd.
+    pub(crate) fn follow(&self, seat: usize, pid: i32) -> Result<Member, Errno> {
+        self.expect(seat, pid);
         match event::pidfd(pid) {
             Ok(pidfd) => Ok(Member { seat, pidfd, ended: None }),
             Err(errno) => {

@@ -21,6 +21,7 @@ use crate::mechanism::{Mechanism, Slot};
 use crate::notice::{self, Ending};
 use crate::point::{self, Point};
 use crate::policy::{self, Action, Decision, History, Intensity, RestartPolicy};
+use crate::prefault;
 use crate::region::Region;
 use crate::report::{Recovery, Report};
 use crate::spare::{Spare, Start};
@@ -237,14 +238,14 @@ impl Supervision<'_> {
         let taken = self.seats();
         let seat = self.core.crew.wait_for_seat(taken).map_err(failed("waiting for a transaction to end"))?;
         self.prepare(&mut begin, seat);
-        event::lower(&self.core.event);
         // SAFETY: a daemon has one thread (its closure cannot start another: no stack could be mapped for it).
         match unsafe { fork() }? {
             Forked::Child => life::run(self.region, self.program, &self.history, begin),
             Forked::Parent(pid) => {
+                self.core.crew.expect(seat, pid);
+                self.step_aside();
                 let followed = self.core.crew.follow(seat, pid);
                 self.active = Some(followed.map_err(failed("following a transaction by a pidfd"))?);
-                self.step_aside();
                 Ok(())
             }
         }
@@ -295,6 +296,14 @@ impl Supervision<'_> {
             processors.give(0);
             processors::step_aside();
         }
+    }
+
+    /// Touches what the next crash makes the daemon write: since the fork, the first write to each page copies it.
+    pub(crate) fn make_writable(&mut self) {
+        self.history.make_writable();
+        self.report.make_writable();
+        flush();
+        prefault::touch_frames();
     }
 
     /// What follows on the end of the process whose mailbox this is.
@@ -397,13 +406,17 @@ impl Supervision<'_> {
     }
 }
 
+fn flush() {
+    use std::io::Write;
+    let _ = std::io::stdout().flush();
+}
+
 /// Forks, with nothing in the buffers that would be printed twice.
 ///
 /// # Safety
 /// As for [`process::fork`].
 pub(crate) unsafe fn fork() -> Result<Forked> {
-    use std::io::Write;
-    let _ = std::io::stdout().flush();
+    flush();
     // SAFETY: as the caller vouches.
     unsafe { process::fork() }.map_err(failed("forking a transaction"))
 }
