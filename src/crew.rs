@@ -50,9 +50,14 @@ impl Crew {
         self.region().daemon_mailbox()
     }
 
-    /// Takes note of a process that was just forked for `seat`: where the root would look for it, and by a pidfd.
-    pub(crate) fn follow(&self, seat: usize, pid: i32) -> Result<Member, Errno> {
+    /// Notes a process that was just forked for `seat` where the root would look for it.
+    pub(crate) fn expect(&self, seat: usize, pid: i32) {
         self.children().children[seat].store(pid, Ordering::Relaxed);
+    }
+
+    /// The same, and follows it by a pidfd.
+    pub(crate) fn follow(&self, seat: usize, pid: i32) -> Result<Member, Errno> {
+        self.expect(seat, pid);
         match event::pidfd(pid) {
             Ok(pidfd) => Ok(Member { seat, pidfd, ended: None }),
             Err(errno) => {
@@ -61,6 +66,11 @@ impl Crew {
                 Err(errno)
             }
         }
+    }
+
+    /// The process in a seat.
+    pub(crate) fn pid(&self, seat: usize) -> Option<i32> {
+        Some(self.children().children[seat].load(Ordering::Relaxed)).filter(|pid| *pid > 0)
     }
 
     /// A seat that is neither one of `taken` nor a dying process's, if there is one.
@@ -87,6 +97,8 @@ impl Crew {
         if let Some(status) = member.ended {
             return Ok(status);
         }
+        // Once it is reaped, its id may be another's.
+        self.region().seat(member.seat).standby.sleeper.store(0, Ordering::Relaxed);
         let status = notice::wait_until_gone(&member.pidfd, patience)?;
         self.children().children[member.seat].store(0, Ordering::Relaxed);
         member.ended = Some(status);

@@ -5,6 +5,7 @@
 use crate::error::{Error, Result};
 use crate::mailbox::{Mailbox, SEATS};
 use crate::span::Span;
+use crate::sys::process;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
@@ -39,6 +40,8 @@ static SCRATCH_LEN: AtomicUsize = AtomicUsize::new(0);
 static MAILBOX: AtomicPtr<Mailbox> = AtomicPtr::new(std::ptr::null_mut());
 /// The mailboxes of the region's seats; null outside of a transaction.
 static MAILBOXES: [AtomicPtr<Mailbox>; SEATS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; SEATS];
+/// The parent of a transaction; 0 elsewhere.
+static PARENT: AtomicI32 = AtomicI32::new(0);
 static EVENT: AtomicI32 = AtomicI32::new(-1);
 
 thread_local! {
@@ -92,8 +95,9 @@ pub(crate) fn mailbox() -> Option<&'static Mailbox> {
     unsafe { MAILBOX.load(Ordering::Relaxed).as_ref() }
 }
 
-/// Tells a transaction the mailboxes of its region's seats.
-pub(crate) fn know_seats(seats: [&Mailbox; SEATS]) {
+/// Tells a transaction who its parent is, and the mailboxes of its region's seats.
+pub(crate) fn know_others(parent: i32, seats: [&Mailbox; SEATS]) {
+    PARENT.store(parent, Ordering::Relaxed);
     for (known, seat) in MAILBOXES.iter().zip(seats) {
         known.store(std::ptr::from_ref(seat).cast_mut(), Ordering::Relaxed);
     }
@@ -103,6 +107,12 @@ pub(crate) fn know_seats(seats: [&Mailbox; SEATS]) {
 pub(crate) fn seat(seat: usize) -> Option<&'static Mailbox> {
     // SAFETY: as for `mailbox`.
     MAILBOXES.get(seat).and_then(|known| unsafe { known.load(Ordering::Relaxed).as_ref() })
+}
+
+/// The parent of a transaction, while it lives and nothing has written over its id. Async-signal-safe.
+pub(crate) fn parent() -> Option<i32> {
+    let parent = PARENT.load(Ordering::Relaxed);
+    (parent == process::parent()).then_some(parent)
 }
 
 /// The event descriptor that wakes the parent; -1 where there is none.

@@ -89,6 +89,7 @@ mod crew;
 mod daemon;
 mod daemon_core;
 mod declaration;
+mod drawn;
 mod error;
 mod gate;
 mod heap;

@@ -21,6 +21,8 @@ use crate::point::{self, Point};
 use crate::policy::History;
 use crate::region::{Region, StateHead};
 use crate::scene::{Answered, CrashedRegion};
+use crate::spare::Start;
+use crate::sys::processors::Processors;
 use crate::sys::{Errno, clock, keeper, process};
 use crate::transaction::Tx;
 use std::cell::Cell;
@@ -74,6 +76,8 @@ pub(crate) struct Begin {
     pub(crate) address_space: u64,
     /// The longest silence that it may keep.
     pub(crate) heartbeat: Duration,
+    /// The processors that it may run on, where its daemon was drawn to one of them.
+    pub(crate) drawn: Option<Processors>,
     /// The event descriptor that wakes the daemon.
     pub(crate) event: i32,
 }
@@ -84,6 +88,9 @@ type Refusal = (&'static str, Errno);
 /// Runs a transaction, from its first instruction on. In the fork's child.
 pub(crate) fn run(region: &Region, program: &Program<'_>, history: &History, begin: Begin) -> ! {
     region.seat(begin.seat).started_ns.store(clock::now_ns(), Ordering::Relaxed);
+    if let Some(processors) = &begin.drawn {
+        processors.give(0);
+    }
     become_transaction(region, &begin);
     point::pass(Point::Restore);
     let entered = enter(region, &begin);
@@ -96,7 +103,7 @@ pub(crate) fn become_transaction(region: &Region, begin: &Begin) {
         process::exit_now(1);
     }
     let seats: [&Mailbox; SEATS] = std::array::from_fn(|seat| region.seat(seat));
-    here::know_seats(seats);
+    here::know_others(begin.daemon, seats);
     let (state, scratch) = (region.parts.state, region.parts.scratch);
     here::become_kind(Kind::Transaction, state, scratch, seats[begin.seat], begin.event);
 }
@@ -148,7 +155,7 @@ pub(crate) fn work(
         incarnation: begin.incarnation,
         heartbeat: begin.heartbeat,
         scratch_depth: Cell::new(0),
-        kept: Cell::new(!region.declaration.wants_keeper() || mailbox.keeper.load(Ordering::Relaxed) != 0),
+        prepared: Cell::new(mailbox.standby.started_by.load(Ordering::Relaxed) != Start::Cold as u32),
     };
     let result = match entered.and_then(|()| crashed(region, &begin)) {
         Ok(crashed) => panics::catch(|| live(&mut tx, program, history, begin, crashed)).and_then(|result| result),

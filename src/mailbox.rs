@@ -12,11 +12,13 @@
 //! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
 //! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
 //! | `heir` | the spare that would succeed the child | when it is ready |
+//! | `drawn` | child, in its crash handler | before it wakes its parent |
 //! | `standby` | see there | while the child is a spare |
 //! | `end`, `failure` | child | before it exits |
 //!
 //! A request is numbered: the child counts `asked` up, the parent sets `acknowledged` to the same number.
 
+use crate::drawn::Drawn;
 use crate::failure::{Failure, FailureKind};
 use crate::text::Text;
 use std::cell::UnsafeCell;
@@ -64,6 +66,8 @@ pub(crate) struct Mailbox {
     pub(crate) notice: NoticeRecord,
     /// The seat of the spare that the crash handler releases, counted from 1; 0 where the daemon has to see to it.
     pub(crate) heir: AtomicU32,
+    /// The parent, where the crash handler drew it.
+    pub(crate) drawn: Drawn,
     pub(crate) standby: Standby,
     /// A panic's message, kept in case that it aborts the process.
     pub(crate) panic: Letter,
@@ -99,6 +103,10 @@ pub(crate) const NOTICE_TOLD: u32 = 3;
 pub(crate) struct Standby {
     /// Where the spare stands: a [`Turn`](crate::standby::Turn), and the futex that it sleeps on.
     pub(crate) turn: AtomicU32,
+    /// Spare: its process id, sealed ([`notice::seal`](crate::notice::seal)); 0 while it cannot be drawn.
+    pub(crate) sleeper: AtomicU64,
+    /// Whoever releases it: that it was drawn.
+    pub(crate) drawn: Drawn,
     /// Spare: how it began to work ([`Start`](crate::Start)).
     pub(crate) started_by: AtomicU32,
     /// Spare: processor time that it took to get ready, and that it spun, in nanoseconds.
@@ -188,6 +196,9 @@ impl Mailbox {
         }
         notice.claimed.store(0, Ordering::Relaxed);
         self.keeper.store(0, Ordering::Relaxed);
+        self.drawn.clear();
+        standby.drawn.clear();
+        standby.sleeper.store(0, Ordering::Relaxed);
         for child in &self.children {
             child.store(0, Ordering::Relaxed);
         }

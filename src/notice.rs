@@ -13,6 +13,7 @@ use crate::here;
 use crate::link;
 use crate::mailbox::{Mailbox, NOTICE_COMPLETE, NOTICE_ENTERED, NOTICE_TOLD};
 use crate::stop;
+use crate::sys::processors::{self, Processors};
 use crate::sys::{self, Errno, clock, event, process, signal};
 use crate::text::Text;
 use crate::turn;
@@ -35,13 +36,32 @@ pub(crate) fn draw_secret() -> Result<(), Errno> {
     Ok(())
 }
 
-/// What the record of incarnation `incarnation` must carry: the finalizer of splitmix64 (Steele, Lea, Flood, "Fast
-/// splittable pseudorandom number generators", OOPSLA 2014) over the secret and the number.
+/// What the record of incarnation `incarnation` must carry.
 fn nonce(incarnation: u64) -> u64 {
-    let mut mixed = SECRET.load(Ordering::Relaxed) ^ incarnation.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    scramble(incarnation)
+}
+
+/// The finalizer of splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) over
+/// the secret and the number.
+fn scramble(number: u64) -> u64 {
+    let mut mixed = SECRET.load(Ordering::Relaxed) ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
+}
+
+/// The id of process `pid`, incarnation `incarnation`, as a crash handler believes it that finds it in shared memory:
+/// in the upper half; the lower one proves that no wild write made it up.
+pub(crate) fn seal(pid: i32, incarnation: u64) -> u64 {
+    let id = u64::from(pid.cast_unsigned()) << 32;
+    id | scramble(id ^ !incarnation) >> 32
+}
+
+/// The spare in this seat, where its id can be believed. It is gone from there before anybody else can get that id.
+fn sleeper(seat: &Mailbox) -> Option<i32> {
+    let word = seat.standby.sleeper.load(Ordering::Relaxed);
+    let pid = i32::try_from(word >> 32).ok().filter(|pid| *pid > 0)?;
+    (word == seal(pid, seat.incarnation.load(Ordering::Relaxed))).then_some(pid)
 }
 
 /// Finds the program's image. The root calls this once, before it forks: forks share the layout.
@@ -76,8 +96,14 @@ pub(crate) fn is_installed() -> bool {
     signal::leads_to(libc::SIGSEGV, on_crash)
 }
 
-/// The handler. Only atomics, clock, `gettid`, futexes, `unshare` (which does nothing here), reading `/proc/self/task`,
-/// `write` to an event descriptor, `prctl`, `sigaction`, `tgkill`: all async-signal-safe, no allocation, no lock.
+/// Where the handler's code begins.
+pub(crate) fn handler_address() -> usize {
+    on_crash as *const () as usize
+}
+
+/// The handler. Only atomics, clock, `gettid`, `getppid`, futexes, `unshare` (which does nothing here), reading
+/// `/proc/self/task`, `getcpu`, `sched_getaffinity` and `sched_setaffinity`, `write` to an event descriptor, `prctl`,
+/// `sigaction`, `tgkill`: all async-signal-safe, no allocation, no lock.
 extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let Some(mailbox) = here::mailbox() else { signal::die_of(signal) };
     let record = &mailbox.notice;
@@ -87,6 +113,7 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         signal::park();
     }
     record.stage.store(NOTICE_ENTERED, Ordering::Relaxed);
+    mailbox.drawn.clear();
     record.when_ns.store(clock::now_ns(), Ordering::Relaxed);
     record.nonce.store(nonce(mailbox.incarnation.load(Ordering::Relaxed)), Ordering::Relaxed);
     record.signal.store(signal, Ordering::Relaxed);
@@ -110,11 +137,17 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     record.stage.store(NOTICE_COMPLETE, Ordering::Release);
     // A request that is not answered yet is the daemon's to finish first: it may be changing the state at this moment.
     let released = stopped && link::pending(mailbox).is_none() && release_heir(mailbox);
+    if stopped && !released {
+        // Before it can see that it has been told: who has gone on already would stay drawn.
+        mailbox.drawn.draw(here::parent(), None);
+    }
     record.stage.store(NOTICE_TOLD, Ordering::Release);
     if !released {
         event::raise(here::event());
     }
     if stopped {
+        // Who was drawn here runs at once, and not after the timer below was set.
+        processors::step_aside();
         // What the kernel tears down now would be in the successor's way: on the processor, and at the locks that a
         // fork takes as well.
         signal::sleep(LINGER_NS);
@@ -126,7 +159,7 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
 /// Releases the spare that is to succeed this process, where there is one and it is ready. In the crash handler.
 fn release_heir(mailbox: &Mailbox) -> bool {
     let seat = mailbox.heir.load(Ordering::Acquire) as usize;
-    seat.checked_sub(1).and_then(here::seat).is_some_and(|heir| turn::release(&heir.standby))
+    seat.checked_sub(1).and_then(here::seat).is_some_and(|heir| turn::release(&heir.standby, sleeper(heir)))
 }
 
 /// Whether the mailbox's incarnation has left a complete record.
@@ -139,6 +172,11 @@ pub(crate) fn is_complete(mailbox: &Mailbox) -> bool {
 /// any moment, and its parent must not start a second successor.
 pub(crate) fn is_told(mailbox: &Mailbox) -> bool {
     mailbox.notice.stage.load(Ordering::Acquire) == NOTICE_TOLD
+}
+
+/// The processors of the parent, where the handler behind a complete record drew it to its own.
+pub(crate) fn drawn(mailbox: &Mailbox) -> Option<Processors> {
+    mailbox.drawn.had().filter(|_| is_complete(mailbox))
 }
 
 /// Whether that record says that no thread of the process can write any more.
@@ -239,5 +277,31 @@ pub(crate) fn wait_until_gone(pidfd: &std::os::fd::OwnedFd, patience: Duration) 
     match event::signal(pidfd, libc::SIGKILL) {
         Ok(()) | Err(sys::Errno::ESRCH) => event::reap(pidfd),
         Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_sleeper_is_believed_by_its_seal_alone(pid in 1i32.., incarnation: u64, wild: u64) {
+            // SAFETY: all-zero memory is an empty mailbox.
+            let seat: Mailbox = unsafe { std::mem::zeroed() };
+            prop_assert_eq!(sleeper(&seat), None);
+            seat.incarnation.store(incarnation, Ordering::Relaxed);
+            let sealed = seal(pid, incarnation);
+            seat.standby.sleeper.store(sealed, Ordering::Relaxed);
+            prop_assert_eq!(sleeper(&seat), Some(pid));
+            for bit in 0..64 {
+                seat.standby.sleeper.store(sealed ^ 1 << bit, Ordering::Relaxed);
+                prop_assert_eq!(sleeper(&seat), None, "bit {}", bit);
+            }
+            seat.standby.sleeper.store(sealed, Ordering::Relaxed);
+            seat.incarnation.store(wild, Ordering::Relaxed);
+            prop_assert_eq!(sleeper(&seat), (wild == incarnation).then_some(pid));
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! nearest. It sees plain data only, starts nothing and remembers nothing: what it needs to remember is the history.
 
 use crate::crash::Crash;
-use std::mem::MaybeUninit;
+use crate::prefault;
 use std::time::Duration;
 
 /// What a successor of a crashed process finds.
@@ -145,11 +145,7 @@ impl History {
 
     /// Touches the memory that the next crashes are written to, so that it is this process's own by then.
     pub(crate) fn make_writable(&mut self) {
-        // The next entry, and the page behind it where it crosses a border.
-        for room in self.recent.spare_capacity_mut().iter_mut().take(2) {
-            *room = MaybeUninit::zeroed();
-            std::hint::black_box(room);
-        }
+        prefault::touch_room(&mut self.recent);
     }
 
     /// Notes what was decided about the newest crash.

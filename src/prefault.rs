@@ -6,9 +6,12 @@
 //! cannot change it any more.
 
 use crate::arena::Arena;
+use crate::notice;
 use crate::region::{Region, STATE_ARENA};
 use crate::span::Span;
 use crate::sys::memory::{self, PAGE};
+use crate::sys::processors::Processors;
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 /// The most of a state that is touched: page tables of 128 KiB, and below a millisecond.
@@ -17,6 +20,13 @@ const MOST_STATE: usize = 64 << 20;
 const MOST_IMAGE: usize = 16 << 20;
 /// How much of the stack below the present frame is made writable.
 const STACK: usize = 96 << 10;
+/// How much of the stack a daemon needs for a fork.
+const FRAMES: usize = 8 << 10;
+/// How much of the signal stack's end is made writable: the handler's frames, those of the kernel and of the processor's
+/// extended state.
+const SIGNAL_STACK: usize = 16 << 10;
+/// How much around the handler's code is touched. The linker lays what it calls nearby.
+const HANDLER: usize = 64 << 10;
 /// How much of scratch is made writable.
 const SCRATCH: usize = 64 << 10;
 
@@ -52,6 +62,35 @@ pub(crate) fn touch_image() {
     }
 }
 
+/// Makes room for another entry, and touches it, so that adding it neither allocates nor copies a page.
+pub(crate) fn touch_room<T>(entries: &mut Vec<T>) {
+    entries.reserve(1);
+    // The next entry, and the page behind it where it crosses a border.
+    for room in entries.spare_capacity_mut().iter_mut().take(2) {
+        *room = MaybeUninit::zeroed();
+        std::hint::black_box(room);
+    }
+}
+
+/// Makes the pages of the stack just below the caller's frame this process's own again, after a fork.
+pub(crate) fn touch_frames() {
+    let here = 0u8;
+    let top = ((&raw const here as usize) & !(PAGE - 1)) + PAGE;
+    memory::populate_to_write(Span { start: top - FRAMES, len: FRAMES });
+}
+
+/// Touches what the crash handler needs, and that no work before the crash does. In a transaction: a few microseconds.
+pub(crate) fn touch_handler(region: &Region) {
+    let stack = region.parts.signal_stack;
+    memory::populate_to_write(stack.part(stack.len - SIGNAL_STACK, SIGNAL_STACK));
+    // It writes to the mailbox of the spare that it releases.
+    memory::populate_to_write(region.parts.seats);
+    let code = notice::handler_address() & !(PAGE - 1);
+    memory::populate_to_read(Span { start: code - HANDLER / 2, len: HANDLER });
+    // The C library's part.
+    std::hint::black_box(Processors::of(0));
+}
+
 /// Touches what the first operation of a transaction on `region` is likely to need. In a spare.
 pub(crate) fn touch(region: &Region) {
     touch_image();
@@ -59,7 +98,7 @@ pub(crate) fn touch(region: &Region) {
     let top = (&raw const here as usize) & !(PAGE - 1);
     memory::populate_to_write(Span { start: top - STACK, len: STACK });
     // Its own crash is to be told as fast.
-    memory::populate_to_write(region.parts.signal_stack);
+    touch_handler(region);
     let scratch = region.parts.scratch;
     memory::populate_to_write(scratch.part(0, SCRATCH.min(scratch.len)));
     let state = region.parts.state;

@@ -256,13 +256,9 @@ impl Region {
         for (part, what) in [(parts.stage, "stage"), (parts.seats, "seats"), (parts.daemon_mailbox, "daemon mailbox")] {
             shared(part, what, false)?;
         }
-        let private = [parts.scratch, parts.signal_stack, parts.keeper_stack];
-        let threads = (0..parts.thread_count()).flat_map(|i| <[Span; 2]>::from(parts.thread(i)));
-        for part in private.into_iter().chain(threads) {
-            let failed = |errno| Error::system(format!("daemon `{}`: private memory", declaration.name), errno);
-            memory::map_empty(part).map_err(failed)?;
-        }
-        Ok(Self { declaration, parts, state_type, has_readers, state_fd, backing_fd, ledger_fd })
+        let region = Self { declaration, parts, state_type, has_readers, state_fd, backing_fd, ledger_fd };
+        region.let_forks_have(false)?;
+        Ok(region)
     }
 
     /// Unmaps everything, in the root, when the tree has ended.
@@ -272,36 +268,43 @@ impl Region {
         let _ = unsafe { memory::unmap(whole) };
     }
 
-    /// Makes this region one's own, in a freshly forked daemon: what transactions must not reach stays out of them.
+    /// Makes this region one's own, in a freshly forked daemon: maps what is private to it and its transactions, and keeps
+    /// from them what they must not reach.
     pub(crate) fn adopt(&self) -> Result<()> {
+        let parts = &self.parts;
+        let threads = (0..parts.thread_count()).flat_map(|i| <[Span; 2]>::from(parts.thread(i)));
+        for part in [parts.scratch, parts.signal_stack, parts.keeper_stack].into_iter().chain(threads) {
+            let failed = |errno| Error::system(format!("daemon `{}`: private memory", self.declaration.name), errno);
+            memory::map_empty(part).map_err(failed)?;
+        }
         for part in [self.parts.backing, self.parts.daemon_mailbox, self.parts.ledger] {
             memory::keep_from_forks(part).map_err(|errno| Error::system("keeping memory from transactions", errno))?;
         }
         Ok(())
     }
 
-    /// Makes this region a foreign one, in a freshly forked daemon of another: its state and ledger can only be read,
-    /// for good (or not even that where it is hidden); the rest is gone.
-    pub(crate) fn disown(&self) -> Result<()> {
-        let failed =
-            |errno| Error::system(format!("giving up write access to region `{}`", self.declaration.name), errno);
-        let whole = Span { start: self.parts.state.start, len: self.parts.end() - self.parts.state.start };
-        if !self.declaration.hidden {
-            for (fd, part) in [(&self.state_fd, self.parts.state), (&self.ledger_fd, self.parts.ledger)] {
-                // SAFETY: a fresh daemon borrows nothing from foreign regions yet.
-                unsafe { memory::map_over(fd.as_fd(), part, Map::ReadOnly) }.map_err(failed)?;
-                memory::seal_mapping(part);
-            }
+    /// In the root: lets the next forks have this region, or not. Its own daemon does, and no other, which would only have
+    /// to unmap it.
+    pub(crate) fn let_forks_have(&self, have: bool) -> Result<()> {
+        let let_have = if have { memory::let_forks_have } else { memory::keep_from_forks };
+        let parts = &self.parts;
+        for part in [parts.state, parts.backing, parts.stage, parts.seats, parts.daemon_mailbox, parts.ledger] {
+            let failed = |errno| Error::system(format!("handing on region `{}`", self.declaration.name), errno);
+            let_have(part).map_err(failed)?;
         }
-        let mut kept = if self.declaration.hidden { vec![] } else { vec![self.parts.state, self.parts.ledger] };
-        kept.push(Span { start: whole.end(), len: 0 });
-        let mut from = whole.start;
-        for part in kept {
-            if part.start > from {
-                // SAFETY: a fresh daemon borrows nothing from foreign regions, and no kept part lies in between.
-                unsafe { memory::unmap(Span { start: from, len: part.start - from }) }.map_err(failed)?;
-            }
-            from = part.end();
+        Ok(())
+    }
+
+    /// Makes this region a foreign one, in a freshly forked daemon of another, which has not inherited it: its state and
+    /// ledger can only be read, for good (or not even that where it is hidden).
+    pub(crate) fn disown(&self) -> Result<()> {
+        if self.declaration.hidden {
+            return Ok(());
+        }
+        for (fd, part) in [(&self.state_fd, self.parts.state), (&self.ledger_fd, self.parts.ledger)] {
+            let failed = |errno| Error::system(format!("mapping region `{}` to be read", self.declaration.name), errno);
+            memory::map_new(fd.as_fd(), part, Map::ReadOnly).map_err(failed)?;
+            memory::seal_mapping(part);
         }
         Ok(())
     }

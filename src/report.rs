@@ -3,6 +3,7 @@
 use crate::crash::Crash;
 use crate::mailbox::Mailbox;
 use crate::policy::Decision;
+use crate::prefault;
 use crate::scene::Answered;
 use crate::spare::{Picked, Start};
 use std::sync::atomic::Ordering;
@@ -94,6 +95,11 @@ impl Report {
             self.recoveries.remove(1);
         }
         self.recoveries.push(recovery);
+    }
+
+    /// Touches the memory that the next recovery is written to.
+    pub(crate) fn make_writable(&mut self) {
+        prefault::touch_room(&mut self.recoveries);
     }
 
     /// Completes the newest recovery from what its successor left.

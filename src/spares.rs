@@ -152,7 +152,8 @@ impl Supervision<'_> {
         words.set_aside.store(aside.map_or(0, |slot| slot + 1), Ordering::Relaxed);
         mailbox.redo_target.store(self.redo_target, Ordering::Relaxed);
         mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
-        let ordered = turn::order(words);
+        let pid = self.core.crew.pid(spare.member.seat);
+        let ordered = turn::order(words, pid, self.drawn);
         if ordered {
             self.weigh(spare.member.seat);
             self.active = Some(spare.member);

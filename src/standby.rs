@@ -73,6 +73,8 @@ impl Standby<'_> {
         let predecessor = region.seat(self.predecessor);
         mailbox.faults_before.store(process::page_faults(), Ordering::Relaxed);
         mailbox.standby.ready_ns.store(clock::processor_ns(), Ordering::Relaxed);
+        let sealed = notice::seal(process::id(), self.begin.incarnation);
+        mailbox.standby.sleeper.store(sealed, Ordering::Relaxed);
         if self.is_heir {
             // A crash from here on finds it; while it is still starting, the handler leaves it to the daemon.
             let seat = u32::try_from(self.begin.seat).unwrap_or(0);
@@ -84,6 +86,7 @@ impl Standby<'_> {
             match Turn::of(&mailbox.standby) {
                 Turn::Released if notice::is_complete(predecessor) && link::pending(predecessor).is_none() => {
                     self.start(mailbox, from, now_ns);
+                    give_back(mailbox);
                     self.succeed(predecessor, mailbox, now_ns);
                 }
                 Turn::Released => {
@@ -92,6 +95,7 @@ impl Standby<'_> {
                 }
                 Turn::Ordered => {
                     self.start(mailbox, from, now_ns);
+                    give_back(mailbox);
                     self.follow(predecessor, mailbox);
                 }
                 _ => {}
@@ -135,6 +139,7 @@ impl Standby<'_> {
                 turn::wait(standby, Turn::Referred, 0);
             }
             mailbox.started_ns.store(clock::now_ns(), Ordering::Relaxed);
+            give_back(mailbox);
         }
         self.begin.crash = Some(crash);
         self.work(mailbox, decision.action)
@@ -167,6 +172,13 @@ impl Standby<'_> {
         }
         point::pass(Point::Restore);
         life::work(self.region, self.program, self.history, self.begin, Ok(()))
+    }
+}
+
+/// Gives a spare that was drawn the processors that it had.
+fn give_back(mailbox: &Mailbox) {
+    if let Some(processors) = mailbox.standby.drawn.had() {
+        processors.give(0);
     }
 }
 

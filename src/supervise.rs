@@ -21,11 +21,13 @@ use crate::mechanism::{Mechanism, Slot};
 use crate::notice::{self, Ending};
 use crate::point::{self, Point};
 use crate::policy::{self, Action, Decision, History, Intensity, RestartPolicy};
+use crate::prefault;
 use crate::region::Region;
 use crate::report::{Recovery, Report};
 use crate::spare::{Spare, Start};
 use crate::sys::event::Status;
 use crate::sys::process::{self, Forked};
+use crate::sys::processors::{self, Processors};
 use crate::sys::{Errno, clock, event};
 use crate::watch::{Decided, Event};
 use std::os::fd::{AsFd, AsRawFd};
@@ -122,6 +124,7 @@ fn supervise(
         crashed_seat: None,
         spare_due_ns: 0,
         spares_lost: 0,
+        drawn: None,
         core,
     };
     let ended = supervision.run(action);
@@ -166,6 +169,8 @@ pub(crate) struct Supervision<'a> {
     /// When the next spare may be forked: not while a successor starts.
     pub(crate) spare_due_ns: u64,
     pub(crate) spares_lost: u32,
+    /// The processors of the daemon, while it is drawn to that of a crash.
+    pub(crate) drawn: Option<Processors>,
 }
 
 /// A spare, and how many crashes its copy of the history holds.
@@ -209,6 +214,7 @@ impl Supervision<'_> {
             set_aside,
             daemon: process::id(),
             address_space: self.core.address_space,
+            drawn: self.drawn,
             heartbeat: self.settings.heartbeat,
             event: self.core.event.as_raw_fd(),
         }
@@ -232,11 +238,12 @@ impl Supervision<'_> {
         let taken = self.seats();
         let seat = self.core.crew.wait_for_seat(taken).map_err(failed("waiting for a transaction to end"))?;
         self.prepare(&mut begin, seat);
-        event::lower(&self.core.event);
         // SAFETY: a daemon has one thread (its closure cannot start another: no stack could be mapped for it).
         match unsafe { fork() }? {
             Forked::Child => life::run(self.region, self.program, &self.history, begin),
             Forked::Parent(pid) => {
+                self.core.crew.expect(seat, pid);
+                self.step_aside();
                 let followed = self.core.crew.follow(seat, pid);
                 self.active = Some(followed.map_err(failed("following a transaction by a pidfd"))?);
                 Ok(())
@@ -275,10 +282,28 @@ impl Supervision<'_> {
         let Some(dead) = self.active.take() else { return Ok(None) };
         let mailbox = region.seat(dead.seat);
         self.crashed_seat = Some(dead.seat);
+        self.drawn = notice::drawn(mailbox);
         let next = self.succeed(mailbox, ending, noticed_ns, decided);
+        self.step_aside();
         // Off the recovery path.
         self.core.crew.bury(dead, PATIENCE);
         next
+    }
+
+    /// Where the crash has drawn the daemon to its processor, leaves that to the successor.
+    fn step_aside(&mut self) {
+        if let Some(processors) = self.drawn.take() {
+            processors.give(0);
+            processors::step_aside();
+        }
+    }
+
+    /// Touches what the next crash makes the daemon write: since the fork, the first write to each page copies it.
+    pub(crate) fn make_writable(&mut self) {
+        self.history.make_writable();
+        self.report.make_writable();
+        flush();
+        prefault::touch_frames();
     }
 
     /// What follows on the end of the process whose mailbox this is.
@@ -312,6 +337,9 @@ impl Supervision<'_> {
         let gives_up = decision.action == Action::GiveUp || self.settings.intensity.exceeded(&self.history);
         let mut set_aside = None;
         if !gives_up {
+            if let (Some(processors), false) = (&self.drawn, decision.delay.is_zero()) {
+                processors.give(0);
+            }
             self.wait(decision.delay)?;
             if decision.action == Action::ProcessDecides && self.program.decide.is_some() {
                 set_aside = mechanism.set_aside(region);
@@ -378,13 +406,17 @@ impl Supervision<'_> {
     }
 }
 
+fn flush() {
+    use std::io::Write;
+    let _ = std::io::stdout().flush();
+}
+
 /// Forks, with nothing in the buffers that would be printed twice.
 ///
 /// # Safety
 /// As for [`process::fork`].
 pub(crate) unsafe fn fork() -> Result<Forked> {
-    use std::io::Write;
-    let _ = std::io::stdout().flush();
+    flush();
     // SAFETY: as the caller vouches.
     unsafe { process::fork() }.map_err(failed("forking a transaction"))
 }

@@ -11,6 +11,7 @@ use crate::mechanism::{self, Mechanism};
 use crate::notice;
 use crate::peer::Peer;
 use crate::point::{self, Point};
+use crate::prefault;
 use crate::recoverable::Recoverable;
 use crate::region::{Region, StateHead};
 use crate::sys::{clock, event, process};
@@ -31,8 +32,8 @@ pub struct Tx<'a> {
     /// The longest silence that it may keep.
     pub(crate) heartbeat: Duration,
     pub(crate) scratch_depth: Cell<usize>,
-    /// Whether there is nothing to be done about a keeper (any more).
-    pub(crate) kept: Cell<bool>,
+    /// Whether this incarnation is prepared for its end, by being a spare or by [`prepare`](Self::prepare).
+    pub(crate) prepared: Cell<bool>,
 }
 
 impl<'a> Tx<'a> {
@@ -47,7 +48,7 @@ impl<'a> Tx<'a> {
             incarnation: 0,
             heartbeat: Duration::MAX,
             scratch_depth: Cell::new(0),
-            kept: Cell::new(true),
+            prepared: Cell::new(true),
         }
     }
 }
@@ -81,7 +82,7 @@ impl Tx<'_> {
         } else {
             let now = if is_coarse(self.heartbeat) { clock::coarse_ns() } else { clock::now_ns() };
             mailbox.beat_ns.store(now, Ordering::Relaxed);
-            self.keep(now);
+            self.prepare(now);
         }
     }
 
@@ -96,7 +97,7 @@ impl Tx<'_> {
             let before = mailbox.faults_before.load(Ordering::Relaxed);
             mailbox.faults.store(process::page_faults().saturating_sub(before), Ordering::Relaxed);
         }
-        self.keep(now);
+        self.prepare(now);
         if is_redone {
             mailbox.redone_ns.store(now, Ordering::Relaxed);
         }
@@ -106,25 +107,28 @@ impl Tx<'_> {
     pub fn beat(&self) {
         let now = clock::now_ns();
         self.mailbox.beat_ns.store(now, Ordering::Relaxed);
-        self.keep(now);
+        self.prepare(now);
     }
 
-    /// Starts a keeper, where there is to be one, once this incarnation has lived so long that it is cheap beside it:
-    /// so neither a short transaction pays for it, nor the first operation after a crash.
+    /// Prepares for a crash, once this incarnation has lived so long that it is cheap beside it: so neither a short
+    /// transaction pays for it, nor the first operation after a crash.
     #[inline]
-    fn keep(&self, now_ns: u64) {
+    fn prepare(&self, now_ns: u64) {
         const LONG_NS: u64 = 1_000_000;
-        if !self.kept.get() && now_ns.saturating_sub(self.mailbox.started_ns.load(Ordering::Relaxed)) > LONG_NS {
-            self.start_keeper();
+        if !self.prepared.get() && now_ns.saturating_sub(self.mailbox.started_ns.load(Ordering::Relaxed)) > LONG_NS {
+            self.prepare_now();
         }
     }
 
     #[cold]
-    fn start_keeper(&self) {
+    fn prepare_now(&self) {
         // A keeper ends with the thread that made it.
         if process::thread_id() == process::id() {
-            self.kept.set(true);
-            life::start_keeper(self.region, self.mailbox);
+            self.prepared.set(true);
+            prefault::touch_handler(self.region);
+            if self.region.declaration.wants_keeper() {
+                life::start_keeper(self.region, self.mailbox);
+            }
         }
     }
 

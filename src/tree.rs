@@ -186,14 +186,18 @@ impl<'t, 'a> Tree<'t, 'a> {
         region.daemon_mailbox().prepare(incarnation, 0, clock::now_ns());
         let root = process::id();
         let name = &region.declaration.name;
+        region.let_forks_have(true)?;
         // SAFETY: `Root::run` has checked that this process has one thread; it starts none.
         let forked = unsafe { process::fork() };
         match forked.map_err(|errno| Error::system(format!("forking daemon `{name}`"), errno))? {
             Forked::Child => self.live(index, root, zero, crash, restarts),
-            Forked::Parent(pid) => event::pidfd(pid).map(|pidfd| Life::Running(pidfd, pid)).map_err(|errno| {
-                process::end_child(pid);
-                Error::system(format!("following daemon `{name}` by a pidfd"), errno)
-            }),
+            Forked::Parent(pid) => {
+                region.let_forks_have(false)?;
+                event::pidfd(pid).map(|pidfd| Life::Running(pidfd, pid)).map_err(|errno| {
+                    process::end_child(pid);
+                    Error::system(format!("following daemon `{name}` by a pidfd"), errno)
+                })
+            }
         }
     }
 
@@ -227,6 +231,7 @@ impl<'t, 'a> Tree<'t, 'a> {
     fn settle(&self, index: usize, crash: Option<Crash>, restarts: u64) -> Result<Core> {
         let region = &self.regions[index];
         let failed = |what: &'static str| move |errno: Errno| Error::system(what, errno);
+        region.adopt()?;
         // SAFETY: the signal stack is this region's own, and this is the main thread of its daemon.
         unsafe { process::use_signal_stack(region.parts.signal_stack) }.map_err(failed("the signal stack"))?;
         notice::install_handler().map_err(failed("the crash handler"))?;
@@ -236,7 +241,6 @@ impl<'t, 'a> Tree<'t, 'a> {
                 foreign.disown()?;
             }
         }
-        region.adopt()?;
         mechanism::of(region.declaration.mechanism).recover(region).map_err(failed("finishing a commit under way"))?;
         // Keepers of dead transactions become the daemon's.
         process::adopt_orphans(true).map_err(failed("adopting orphans"))?;

@@ -14,6 +14,7 @@
 //! false (no sound record behind it) goes back to *asleep*.
 
 use crate::mailbox::Standby;
+use crate::sys::processors::Processors;
 use crate::sys::{clock, event};
 use std::sync::atomic::Ordering;
 
@@ -62,13 +63,16 @@ impl Turn {
 /// How often one tries to change a word that changes at the same time: it does so once, from spinning to asleep.
 const TRIES: usize = 4;
 
-/// Releases a spare from one of the states `from` to `to`, and wakes it where it sleeps. Async-signal-safe.
-fn release_to(standby: &Standby, from: &[Turn], to: Turn) -> bool {
+/// Releases a spare from one of the states `from` to `to`. Where it sleeps, it is drawn to this processor, `sleeper` being
+/// its process and `had` the processors that it is to have, where that is known; then it is woken. Async-signal-safe. Handler and daemon never come here at once, so that one who is asleep stays
+/// so until it is released: who was awake already would stay drawn.
+fn release_to(standby: &Standby, (sleeper, had): (Option<i32>, Option<Processors>), from: &[Turn], to: Turn) -> bool {
     for _ in 0..TRIES {
         let now = Turn::of(standby);
         if !from.contains(&now) {
             return false;
         }
+        standby.drawn.draw(sleeper.filter(|_| matches!(now, Turn::Asleep | Turn::Referred)), had);
         if now.change(standby, to) {
             if now != Turn::Spinning {
                 event::futex_wake(&standby.turn);
@@ -80,13 +84,14 @@ fn release_to(standby: &Standby, from: &[Turn], to: Turn) -> bool {
 }
 
 /// In the crash handler: releases the spare, which is ready.
-pub(crate) fn release(standby: &Standby) -> bool {
-    release_to(standby, &[Turn::Spinning, Turn::Asleep], Turn::Released)
+pub(crate) fn release(standby: &Standby, sleeper: Option<i32>) -> bool {
+    release_to(standby, (sleeper, None), &[Turn::Spinning, Turn::Asleep], Turn::Released)
 }
 
-/// In the daemon: releases the spare, whose orders are written, ready or not.
-pub(crate) fn order(standby: &Standby) -> bool {
-    release_to(standby, &[Turn::Starting, Turn::Spinning, Turn::Asleep, Turn::Referred], Turn::Ordered)
+/// In the daemon: releases the spare, whose orders are written, ready or not. A daemon that is drawn says what it `had`: it
+/// may have been so already when it forked the spare.
+pub(crate) fn order(standby: &Standby, sleeper: Option<i32>, had: Option<Processors>) -> bool {
+    release_to(standby, (sleeper, had), &[Turn::Starting, Turn::Spinning, Turn::Asleep, Turn::Referred], Turn::Ordered)
 }
 
 /// In the spare: waits for its release and answers from what; spins for `spin_ns` at the most before it sleeps.

@@ -37,6 +37,7 @@ impl Supervision<'_> {
         let heartbeat = self.settings.heartbeat;
         let lag = if is_coarse(heartbeat) { clock::COARSE_LAG } else { Duration::ZERO };
         let deadline = heartbeat.saturating_add(lag);
+        self.make_writable();
         let (mut ended, mut shutdown, mut woke_ns) = (false, false, clock::now_ns());
         loop {
             // What happened while the daemon was at work becomes known only now.

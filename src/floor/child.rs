@@ -8,7 +8,7 @@ use crate::mechanism;
 use crate::panics;
 use crate::prefault;
 use crate::region::Region;
-use crate::sys::{bare, clock, memory, process, signal};
+use crate::sys::{clock, memory, process, processors, signal};
 use crate::transaction::Tx;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
@@ -48,7 +48,7 @@ impl<'a> Target<'a> {
         if self.sleeper == 0 {
             return self.flag.raise();
         }
-        bare::draw(self.sleeper);
+        processors::draw(self.sleeper);
         self.flag.raise_and_wake();
     }
 }

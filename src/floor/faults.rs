@@ -16,9 +16,8 @@ use super::child::settle;
 use super::processes::Child;
 use super::track::{Track, WARM_UP, Words};
 use crate::error::Result;
-use crate::sys::bare;
 use crate::sys::event::{self, Status};
-use crate::sys::{clock, process, signal};
+use crate::sys::{clock, process, processors, signal};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// How long a process waits for the other's answer before it takes it for dead.
@@ -114,7 +113,7 @@ pub(super) fn to_process(wait: Wait, laps: usize) -> Result<Vec<u64>> {
     extern "C" fn on_fault(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
         let (words, sleeper) = (words(), SLEEPER.load(Ordering::Relaxed));
         if DRAWS.load(Ordering::Relaxed) != 0 {
-            bare::draw(sleeper);
+            processors::draw(sleeper);
         }
         let lap = words.told.load(Ordering::Relaxed) + 1;
         words.told.store(lap, Ordering::Release);

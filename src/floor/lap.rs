@@ -8,8 +8,8 @@ use crate::daemon_core::Core;
 use crate::error::{Error, Result};
 use crate::mechanism;
 use crate::region::Region;
-use crate::sys::bare::KeptProcessors;
 use crate::sys::event::{self, Status};
+use crate::sys::processors::Kept;
 use crate::sys::{clock, process, signal};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
@@ -46,7 +46,7 @@ pub(super) fn lap(
         Some(successor) if direct => Target::successor(board, start, successor.pid()),
         _ => Target::daemon(board, role.daemon),
     };
-    let _processors = KeptProcessors::of_this_process();
+    let _processors = Kept::of_this_process();
     let doomed = fork(region, DOOMED, || child::doom(role, notice, target))?;
 
     let successor = match ahead {

@@ -82,8 +82,11 @@ impl Mechanism for CopyOnWrite {
     }
 
     fn begin(&self, _: &Region) -> Result<(), Errno> {
-        // A predecessor may have died in the middle of a commit of several pieces.
-        LOG_FILLED.store(0, Ordering::Relaxed);
+        // A predecessor may have died in the middle of a commit of several pieces. Seldom: to write each time would copy
+        // the page that the fork has left, on the recovery path.
+        if LOG_FILLED.load(Ordering::Relaxed) != 0 {
+            LOG_FILLED.store(0, Ordering::Relaxed);
+        }
         Ok(())
     }
 

@@ -107,46 +107,6 @@ pub(crate) fn keep_memory(parent: i32, id: &AtomicI32) -> Result<(), Errno> {
     returned(forked).map(|_| ())
 }
 
-/// The processors that this process may run on, given back to it when this is dropped: in between somebody may
-/// [`draw`] it to one of them.
-pub(crate) struct KeptProcessors(Option<libc::cpu_set_t>);
-
-impl KeptProcessors {
-    /// `sched_getaffinity(2)`; nothing is given back where the kernel does not say.
-    pub(crate) fn of_this_process() -> Self {
-        // SAFETY: all-zero is a valid, empty set.
-        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-        // SAFETY: the set is writable for its size.
-        let got = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) };
-        Self((got == 0).then_some(set))
-    }
-}
-
-impl Drop for KeptProcessors {
-    fn drop(&mut self) {
-        if let Some(set) = &self.0 {
-            // SAFETY: the set is readable for its size. A refusal leaves things as they are.
-            unsafe { libc::sched_setaffinity(0, size_of_val(set), set) };
-        }
-    }
-}
-
-/// Draws process `pid`, which sleeps, to the processor that this thread runs on (`sched_setaffinity(2)`): woken next,
-/// it runs here as soon as this thread sleeps, and no idle processor has to be woken first. Async-signal-safe. Where
-/// it is refused, the process wakes wherever the scheduler likes.
-pub(crate) fn draw(pid: i32) {
-    // SAFETY: all-zero is a valid, empty set.
-    let mut here: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: no pointer is passed.
-    let processor = usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(usize::MAX);
-    if processor < 8 * size_of_val(&here) {
-        // SAFETY: the number is one of the set's bits.
-        unsafe { libc::CPU_SET(processor, &mut here) };
-        // SAFETY: the set is readable for its size; no memory changes.
-        unsafe { libc::sched_setaffinity(pid, size_of_val(&here), &raw const here) };
-    }
-}
-
 /// How child `pid` ended, `None` while it has not; it is reaped then (`waitpid(2)`, `WNOHANG`).
 pub(crate) fn ended(pid: i32) -> Result<Option<Status>, Errno> {
     let mut status = 0;

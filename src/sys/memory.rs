@@ -105,6 +105,12 @@ pub(crate) fn keep_from_forks(span: Span) -> Result<(), Errno> {
     check(unsafe { libc::madvise(span.start as *mut _, span.len, libc::MADV_DONTFORK) }).map(|_| ())
 }
 
+/// Lets later forks have `span` again (`madvise(2)`, `MADV_DOFORK`).
+pub(crate) fn let_forks_have(span: Span) -> Result<(), Errno> {
+    // SAFETY: the advice changes nothing in this process.
+    check(unsafe { libc::madvise(span.start as *mut _, span.len, libc::MADV_DOFORK) }).map(|_| ())
+}
+
 /// Drops this process's private copies in `span` (`madvise(2)`, `MADV_DONTNEED`): the next read finds what is behind
 /// the mapping.
 ///

@@ -12,6 +12,7 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod pagemap;
 pub(crate) mod process;
+pub(crate) mod processors;
 pub(crate) mod signal;
 pub(crate) mod thread;
 

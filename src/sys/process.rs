@@ -27,7 +27,7 @@ pub(crate) unsafe fn fork() -> Result<Forked, Errno> {
 /// Asks for SIGKILL when the parent ends (`PR_SET_PDEATHSIG`), and closes the race with a parent that has ended
 /// already: false if it has.
 pub(crate) fn die_with_parent(parent: i32) -> bool {
-    prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).is_ok() && nix::unistd::getppid().as_raw() == parent
+    prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).is_ok() && self::parent() == parent
 }
 
 /// Ends this process at once: no destructor, no `atexit`, no flush (`_exit(2)`).
@@ -39,6 +39,11 @@ pub(crate) fn exit_now(status: i32) -> ! {
 /// This process's id.
 pub(crate) fn id() -> i32 {
     nix::unistd::getpid().as_raw()
+}
+
+/// The parent's id (`getppid(2)`).
+pub(crate) fn parent() -> i32 {
+    nix::unistd::getppid().as_raw()
 }
 
 /// This thread's kernel id (`gettid(2)`).

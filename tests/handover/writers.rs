@@ -45,7 +45,7 @@ pub(crate) fn sixteen_write() -> crashbed::Result<()> {
 /// The look can fail: here a process writes on after the crash, as a thread must not.
 pub(crate) fn one_writes_on() -> crashbed::Result<()> {
     crash_in_rounds(
-        8,
+        64,
         |tx, cells, board| {
             // SAFETY: the child writes to memory that it has, and ends without coming back here.
             if tx.crashes() == 3 && unsafe { libc::fork() } == 0 {

@@ -39,6 +39,25 @@ fn victim(board: Board, slot: usize) -> impl Fn(&mut Daemon<u64>) -> crashbed::R
     }
 }
 
+/// All that there is of other daemons' regions: the visible one's state and ledger, to be read.
+const READABLE: [&str; 2] = ["crashbed-victim-ledger r--s", "crashbed-victim-state r--s"];
+
+/// What is mapped of other daemons' regions here, and how.
+fn foreign() -> Vec<String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc/self/maps");
+    let mut found: Vec<String> = maps
+        .lines()
+        .filter_map(|line| {
+            let permissions = line.split_whitespace().nth(1)?;
+            let name = line.split("memfd:").nth(1)?.split_whitespace().next()?;
+            let is_foreign = name.starts_with("crashbed-victim") || name.starts_with("crashbed-hidden");
+            is_foreign.then(|| format!("{name} {permissions}"))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
 /// What happens to a transaction that does `what`: the fault's address, `None` where nothing faults.
 fn fault_of(daemon: &mut Daemon<u64>, what: impl Fn() + Sync) -> crashbed::Result<Option<u64>> {
     let outcome = daemon.transaction(CheckpointResume, |tx, _| {
@@ -78,6 +97,11 @@ pub(crate) fn foreign_writes() -> crashbed::Result<()> {
             assert!(daemon.peer::<u64>("hidden").is_err_and(|error| error.to_string().contains("hidden")));
             assert!(daemon.peer::<i64>("victim").is_err_and(|error| error.to_string().contains("another type")));
 
+            assert_eq!(foreign(), READABLE, "in a daemon");
+            fault_of(daemon, || assert_eq!(foreign(), READABLE, "in a transaction"))?;
+            if daemon.restarts() == 0 {
+                Fault::Kill.strike();
+            }
             assert_eq!(fault_of(daemon, || read(seen))?, None, "foreign regions can be read");
             assert_eq!(fault_of(daemon, || write(seen))?, Some(seen));
             assert_eq!(fault_of(daemon, || write(hidden))?, Some(hidden));
