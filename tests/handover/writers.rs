@@ -51,6 +51,11 @@ pub(crate) fn one_writes_on() -> crashbed::Result<()> {
             if tx.crashes() == 3 && unsafe { libc::fork() } == 0 {
                 write_for_a_while(&mut cells.by_thread().next().unwrap_or_default()[..], board);
             }
+            // It has a processor before the crash, however busy the machine is.
+            while tx.crashes() == 3 && counter(board, 0).load(Relaxed) == 0 {
+                tx.beat();
+                std::thread::yield_now();
+            }
             Fault::NullWrite.strike();
             Ok(())
         },
