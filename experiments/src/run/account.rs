@@ -9,6 +9,7 @@ pub(super) fn account(own: &[Recovery], report: &Report, end: TrialReply) -> Tri
     let spares = report.spares;
     TrialReply {
         first: first.map(|first| crash_reply(&first.crash, resumed(own))),
+        further: own.iter().skip(1).map(|own| own.crash.to_string()).collect(),
         times: first.map(times),
         started_by: first.filter(|first| first.started_ns != 0).map(|first| first.started_by.name().to_owned()),
         take_over_faults: first.filter(|first| first.first_operation_ns != 0).map(|first| first.faults),

@@ -178,7 +178,8 @@ fn verdict(
     // The fault `crash-during-restore` needs a crash of its own first.
     let expected = reply.injected + u64::from(planned.levels.fault == "crash-during-restore");
     if planned.levels.fault != "none" && crashes > expected {
-        let words = format!("{crashes} crashes, of which {expected} were injected");
+        let further: String = reply.further.iter().map(|words| format!("; {words}")).collect();
+        let words = format!("{crashes} crashes, of which {expected} were injected{further}");
         return (Verdict::CrashedAgain, Some(words));
     }
     let Some(crash) = first else { return (Verdict::Exact, None) };

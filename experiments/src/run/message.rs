@@ -130,6 +130,8 @@ pub struct TrialReply {
     pub spare_processor_ns: Option<u64>,
     /// Memory that one spare has for itself; `None` where none was weighed.
     pub spare_memory_bytes: Option<u64>,
+    /// The crashes after the first one, in words.
+    pub further: Vec<String>,
     /// Private memory of the daemon afterwards.
     pub daemon_private_bytes: Option<u64>,
     /// When the newest incarnation's first operation was done.
