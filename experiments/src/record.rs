@@ -301,9 +301,6 @@ pub struct Summary {
     pub crashes: u64,
     /// The answer to the suite's question, one sentence a line.
     pub answer: Vec<String>,
-    /// What the suite aims at, and whether it was reached; nothing in a run without spares.
-    #[serde(default)]
-    pub targets: Vec<Target>,
     /// What was left out, each with its reason: `skipped, because …`.
     pub skipped: Vec<String>,
     /// The floors measured in this run.
@@ -313,23 +310,6 @@ pub struct Summary {
     pub measurements: Vec<Measurement>,
     /// One object a combination of levels.
     pub cells: Vec<Cell>,
-}
-
-/// A ratio of two medians of the run that is to be at most so large.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Target {
-    /// What was measured.
-    pub what: String,
-    /// Its figure; null where only the ratio was measured.
-    pub measured: Option<String>,
-    /// What it is held against, with its figure.
-    pub against: String,
-    /// The one over the other.
-    pub ratio: f64,
-    /// The most that the ratio may be.
-    pub at_most: f64,
-    /// Whether it is.
-    pub reached: bool,
 }
 
 /// A floor measured in the run: the least that bare system calls need for a path.

@@ -14,7 +14,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 mod measurements;
-mod targets;
 
 /// The report's file.
 pub const REPORT: &str = "report.html";
@@ -48,7 +47,7 @@ pub fn write(dir: &Path, manifest: &Manifest, summary: &Summary, trials: &[Trial
 
 fn figures(summary: &Summary, trials: &[Trial]) -> Result<Markup, PlotError> {
     let mut figures = Vec::new();
-    for plot in Plot::of(summary) {
+    for plot in Plot::ALL {
         let label = format!("<svg role=\"img\" aria-label=\"{}\" ", plot.title());
         figures.push((plot, plot.svg(summary, trials)?.replacen("<svg ", &label, 1)));
     }
@@ -82,9 +81,6 @@ fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
                         @if !summary.complete { p.warning { "This run did not finish." } }
                         ul { @for sentence in &summary.answer { li { (sentence) } } }
                     }
-                    @if !summary.targets.is_empty() {
-                        section id="targets" { h2 { "Targets" } (targets::table(&summary.targets)) }
-                    }
                     section id="plots" { h2 { "Plots" } (figures) }
                     section id="cells" { h2 { "Cells" } (cells(&summary.cells)) }
                     section id="floors" { h2 { "Floors" } (floors(&summary.floors)) }
@@ -106,15 +102,13 @@ fn cells(cells: &[Cell]) -> Markup {
         p {
             "One line a combination of levels. A latency is the median with its 95 % confidence interval; “× floor” is "
             "the median over that of the bare system calls on the same path. A cell whose planned fault never struck is "
-            "inconclusive: it says nothing. “p99 / p50” is of the recovery, and beside it the floor's own. “by” is how "
-            "successors really started; the processor time is that of spares, for each recovery."
+            "inconclusive: it says nothing."
         }
         div.wide { table {
             thead { tr {
                 @for head in [
-                    "policy", "mechanism", "workload", "fault", "region", "spare", "load", "trials", "planned", "injected", "activated",
-                    "noticed", "crashes", "verdicts", "recovery p50", "× floor", "p99", "p99 / p50",
-                    "floor's", "hand-over p50", "× floor", "page faults p50", "by", "processor time p50", "memory at most",
+                    "policy", "mechanism", "workload", "fault", "region", "trials", "planned", "injected", "activated",
+                    "noticed", "crashes", "verdicts", "recovery p50", "× floor", "hand-over p50", "× floor",
                     "lost operations p50", "counted in one pass",
                 ] { th scope="col" { (head) } }
             } }
@@ -132,24 +126,15 @@ fn row(cell: &Cell) -> Markup {
             td { (levels.workload) }
             td { (levels.fault) }
             td.n { (bytes(levels.region_bytes)) }
-            td { (levels.spare) }
-            td { (levels.load) }
             @for n in [cell.trials, cell.planned, cell.injected, cell.activated, cell.noticed, cell.crashes] {
                 td.n { (n) }
             }
             td { @if !cell.conclusive { em { "inconclusive cell: " } } (tally(&cell.verdicts)) }
             td.n { (latency(cell.recovery_ns.as_ref())) }
             td.n { (ratio(cell.recovery_over_floor_p50)) }
-            td.n { (cell.recovery_ns.as_ref().and_then(|recovery| recovery.p99).map_or(NOTHING.to_owned(), duration)) }
-            td.n { (ratio(cell.p99_over_p50)) }
-            td.n { (ratio(cell.floor_p99_over_p50)) }
             td.n { (latency(cell.hand_over_ns.as_ref())) }
             td.n { (ratio(cell.hand_over_over_floor_p50)) }
-            td.n { (median(cell.take_over_faults.as_ref(), three_digits)) }
-            td { (tally(&cell.started_by)) }
-            td.n { (median(cell.spare_processor_ns.as_ref(), duration)) }
-            td.n { (cell.spare_memory_bytes.as_ref().map_or(NOTHING.to_owned(), |memory| bytes(memory.max))) }
-            td.n { (median(cell.lost_operations.as_ref(), three_digits)) }
+            td.n { (cell.lost_operations.as_ref().map_or(NOTHING.to_owned(), |lost| three_digits(lost.p50))) }
             td {
                 (tally(&cell.counts))
                 @if !cell.quarantined_files.is_empty() { " (" (cell.quarantined_files.join(", ")) ")" }
@@ -166,26 +151,19 @@ fn floors(floors: &[Floor]) -> Markup {
         p { "The least that bare system calls need for a path, measured in this run." }
         div.wide { table {
             thead { tr {
-                @for head in [
-                    "path", "notice", "start", "mechanism", "workload", "region", "load", "n", "hand-over p50",
-                    "recovery p50", "p99", "page faults p50",
-                ] {
+                @for head in ["path", "notice", "mechanism", "workload", "region", "n", "hand-over p50", "recovery p50"] {
                     th scope="col" { (head) }
                 }
             } }
             tbody { @for floor in floors { tr {
                 td { (floor.path) }
                 td { (floor.notice) }
-                td { (floor.spare) }
                 td { (floor.mechanism) }
                 td { (floor.workload) }
                 td.n { (bytes(floor.region_bytes)) }
-                td { (floor.load) }
                 td.n { (floor.recovery_ns.n) }
                 td.n { (latency(Some(&floor.hand_over_ns))) }
                 td.n { (latency(Some(&floor.recovery_ns))) }
-                td.n { (floor.recovery_ns.p99.map_or(NOTHING.to_owned(), duration)) }
-                td.n { (median(floor.take_over_faults.as_ref(), three_digits)) }
             } } }
         } }
     }
@@ -234,10 +212,6 @@ fn latency(latency: Option<&Distribution>) -> String {
     let Some(latency) = latency else { return NOTHING.to_owned() };
     let interval = latency.p50_ci.map(|(low, high)| format!(" [{} to {}]", duration(low), duration(high)));
     duration(latency.p50) + &interval.unwrap_or_default()
-}
-
-fn median(distribution: Option<&Distribution>, words: fn(f64) -> String) -> String {
-    distribution.map_or(NOTHING.to_owned(), |distribution| words(distribution.p50))
 }
 
 fn ratio(ratio: Option<f64>) -> String {

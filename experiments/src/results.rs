@@ -1,23 +1,20 @@
 //! A run's folder, read back: what `crashbed report` and `crashbed plot` make everything from again.
 //!
 //! `manifest.json` and `trials.jsonl` say it all; `floors.json` and `measurements.json` keep what was measured beside
-//! the trials. `trials.jsonl` may have been packed since, by `gzip`, to `trials.jsonl.gz`. A run that was killed may have left half a line at the end of `trials.jsonl`: that line is left out, and
+//! the trials. A run that was killed may have left half a line at the end of `trials.jsonl`: that line is left out, and
 //! said to be.
 
 use crate::output::write_whole;
 use crate::record::{FORMAT, Floor, Manifest, Measurements, Summary, Trial};
-use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file of a run's manifest.
 pub const MANIFEST: &str = "manifest.json";
 /// The file of its trials, one a line.
 pub const TRIALS: &str = "trials.jsonl";
-/// The same file, packed by `gzip`.
-pub const PACKED_TRIALS: &str = "trials.jsonl.gz";
 /// The file of its floors, a list.
 pub const FLOORS: &str = "floors.json";
 /// The file of its measurements.
@@ -50,12 +47,6 @@ pub enum ResultsError {
     Missing {
         /// The file.
         path: PathBuf,
-    },
-    /// The trials are there twice, and may differ.
-    #[error("{} has both {TRIALS} and {PACKED_TRIALS}; keep one of them", folder.display())]
-    Twice {
-        /// The folder.
-        folder: PathBuf,
     },
     /// A file could not be read.
     #[error("cannot read {}: {source}", path.display())]
@@ -104,7 +95,8 @@ pub fn load(dir: &Path) -> Result<Results, ResultsError> {
     if manifest.format != FORMAT {
         return Err(ResultsError::Format { path, found: manifest.format });
     }
-    let (path, bytes) = trials(dir)?;
+    let path = dir.join(TRIALS);
+    let bytes = read(&path)?.ok_or(ResultsError::Missing { path: path.clone() })?;
     let (trials, torn) = lines(&path, &bytes)?;
     let floors = json(&dir.join(FLOORS))?.unwrap_or_default();
     let measurements = json(&dir.join(MEASUREMENTS))?.unwrap_or_default();
@@ -136,23 +128,6 @@ fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), Resul
     let failed = |source| ResultsError::Write { path: path.to_owned(), source };
     let bytes = serde_json::to_vec_pretty(value).map_err(|error| failed(error.into()))?;
     write_whole(path, &bytes).map_err(failed)
-}
-
-/// The text of the trials, packed or not, and the file that has it.
-fn trials(dir: &Path) -> Result<(PathBuf, Vec<u8>), ResultsError> {
-    let (plain, packed) = (dir.join(TRIALS), dir.join(PACKED_TRIALS));
-    match (read(&plain)?, read(&packed)?) {
-        (Some(_), Some(_)) => Err(ResultsError::Twice { folder: dir.to_owned() }),
-        (Some(text), None) => Ok((plain, text)),
-        (None, Some(bytes)) => {
-            let mut text = Vec::new();
-            match MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text) {
-                Ok(_) => Ok((packed, text)),
-                Err(source) => Err(ResultsError::Read { path: packed, source }),
-            }
-        }
-        (None, None) => Err(ResultsError::Missing { path: plain }),
-    }
 }
 
 /// The trials of `trials.jsonl`, and what was left out of it.
@@ -232,29 +207,6 @@ mod tests {
         let results = load(dir.path()).unwrap();
         assert_eq!((results.trials, results.manifest, results.floors), (trials, manifest(), floors));
         assert_eq!((results.summary, results.torn), (None, None));
-    }
-
-    #[test]
-    fn packed_trials_are_read_back_and_what_is_wrong_with_them_is_said() {
-        let (dir, trials, lines) = folder();
-        std::fs::remove_file(dir.path().join(TRIALS)).unwrap();
-        let packed = |text: &str| {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-            std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
-            encoder.finish().unwrap()
-        };
-        std::fs::write(dir.path().join(PACKED_TRIALS), packed(&lines)).unwrap();
-        assert_eq!(load(dir.path()).unwrap().trials, trials);
-
-        let error = |bytes: &[u8]| {
-            std::fs::write(dir.path().join(PACKED_TRIALS), bytes).unwrap();
-            load(dir.path()).unwrap_err().to_string()
-        };
-        let whole = packed(&lines);
-        assert!(error(&whole[..whole.len() / 2]).contains("cannot read"), "{}", error(&whole[..whole.len() / 2]));
-        assert!(error(&packed("no trial\n")).contains("trials.jsonl.gz, line 1: not a trial"));
-        std::fs::write(dir.path().join(TRIALS), &lines).unwrap();
-        assert!(error(&whole).contains("has both trials.jsonl and trials.jsonl.gz"));
     }
 
     #[test]

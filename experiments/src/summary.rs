@@ -8,7 +8,6 @@ use answer::answer;
 use std::collections::BTreeMap;
 
 mod answer;
-mod targets;
 
 /// What the summary is of.
 #[derive(Clone, Debug)]
@@ -45,13 +44,11 @@ pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summar
         trials,
         crashes: run.trials.iter().map(|trial| trial.crashes).sum(),
         answer: Vec::new(),
-        targets: Vec::new(),
         skipped,
         floors: run.floors,
         measurements: run.measurements,
         cells,
     };
-    summary.targets = targets::targets(&summary);
     summary.answer = answer(&summary, run.trials, run.planned_trials, &is_memory_fault);
     summary
 }

@@ -3,7 +3,7 @@
 use super::sheet::{Align, Sheet};
 use super::style::{AXIS, FAINT_GRID, GRID, LABEL, text_width};
 
-/// An axis, horizontal where nothing else is said: values on a scale, laid over pixels.
+/// A horizontal axis: values on a scale, laid over pixels.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     scale: Scale,
@@ -131,21 +131,6 @@ impl Axis {
         sheet.line(vec![(self.left, bottom), (self.left + self.width, bottom)], 1, AXIS);
         sheet.text(self.left + self.width / 2.0, bottom + 38.0, Align::Centre, LABEL, title);
         bottom + 44.0
-    }
-
-    /// Draws the axis upright, for a panel from `left` to `right` that ends at `bottom`: its grid, and its labels to the
-    /// left. A value stands as many pixels above `bottom` as [`x`](Self::x) says, so the axis is made from pixel 0 on.
-    pub(super) fn draw_upright(&self, sheet: &mut Sheet, left: f64, right: f64, bottom: f64, label: fn(f64) -> String) {
-        let mut free_below = f64::INFINITY;
-        for (value, labelled) in self.ticks() {
-            let y = bottom - self.x(value);
-            sheet.line(vec![(left, y), (right, y)], 1, if labelled { GRID } else { FAINT_GRID });
-            if labelled && y <= free_below {
-                sheet.text(left - 8.0, y + 5.0, Align::Right, LABEL, label(value));
-                free_below = y - LABEL.size - 4.0;
-            }
-        }
-        sheet.line(vec![(left, bottom - self.width), (left, bottom)], 1, AXIS);
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod axis;
 mod heading;
-mod heartbeat;
 mod legend;
 mod lost_operations;
 mod outcomes;
@@ -13,7 +12,6 @@ mod panels;
 mod phases;
 mod recovery_ecdf;
 mod sheet;
-mod spare_cost;
 mod style;
 
 use crate::output::write_whole;
@@ -35,10 +33,6 @@ pub enum Plot {
     Outcomes,
     /// Lost operations by policy.
     LostOperations,
-    /// Latency against what a spare takes.
-    SpareCost,
-    /// False alarms and detection time by a heartbeat's deadline.
-    Heartbeat,
 }
 
 /// Why a plot could not be drawn or written.
@@ -64,13 +58,8 @@ impl PlotError {
 }
 
 impl Plot {
-    /// The plots of a run, in the order of the report: those that every run has, and those that it has data for.
-    pub fn of(summary: &Summary) -> Vec<Self> {
-        let mut plots = vec![Self::Outcomes, Self::RecoveryEcdf, Self::Phases, Self::LostOperations];
-        plots.extend(spare_cost::has_data(summary).then_some(Self::SpareCost));
-        plots.extend(heartbeat::has_data(summary).then_some(Self::Heartbeat));
-        plots
-    }
+    /// All plots, in the order of the report.
+    pub const ALL: [Self; 4] = [Self::Outcomes, Self::RecoveryEcdf, Self::Phases, Self::LostOperations];
 
     /// The name of its files, without their ending.
     pub fn name(self) -> &'static str {
@@ -79,8 +68,6 @@ impl Plot {
             Self::Phases => "phases",
             Self::Outcomes => "outcomes",
             Self::LostOperations => "lost-operations",
-            Self::SpareCost => "spare-cost",
-            Self::Heartbeat => "heartbeat",
         }
     }
 
@@ -91,8 +78,6 @@ impl Plot {
             Self::Phases => phases::TITLE,
             Self::Outcomes => outcomes::TITLE,
             Self::LostOperations => lost_operations::TITLE,
-            Self::SpareCost => spare_cost::TITLE,
-            Self::Heartbeat => heartbeat::TITLE,
         }
     }
 
@@ -103,8 +88,6 @@ impl Plot {
             Self::Phases => phases::READING,
             Self::Outcomes => outcomes::READING,
             Self::LostOperations => lost_operations::READING,
-            Self::SpareCost => spare_cost::READING,
-            Self::Heartbeat => heartbeat::READING,
         }
     }
 
@@ -114,8 +97,6 @@ impl Plot {
             Self::Phases => phases::sheet(trials),
             Self::Outcomes => outcomes::sheet(trials),
             Self::LostOperations => lost_operations::sheet(trials),
-            Self::SpareCost => spare_cost::sheet(summary),
-            Self::Heartbeat => heartbeat::sheet(summary),
         }
     }
 
@@ -145,7 +126,7 @@ pub fn draw_all(dir: &Path, summary: &Summary, trials: &[Trial]) -> Result<Vec<P
     let folder = dir.join("plots");
     std::fs::create_dir_all(&folder).map_err(|source| PlotError::Write { path: folder.clone(), source })?;
     let mut paths = Vec::new();
-    for plot in Plot::of(summary) {
+    for plot in Plot::ALL {
         let sheet = plot.sheet(summary, trials);
         for (ending, bytes) in [("svg", sheet.svg()?.into_bytes()), ("png", sheet.png()?)] {
             let path = folder.join(format!("{}.{ending}", plot.name()));

@@ -1,8 +1,8 @@
-//! What a recovery consists of: the median of each phase, stacked, a row a policy (or a spare, in a run that has them) and a panel a path.
+//! What a recovery consists of: the median of each phase, stacked, a row a policy and a panel a path.
 
 use super::axis::Axis;
 use super::legend::{Symbol, ink_on};
-use super::panels::{LatencyPanel, Series};
+use super::panels::LatencyPanel;
 use super::sheet::{Align, Sheet};
 use super::style::{
     BLACK, BLUE, GREEN, LABEL, MARGIN, Marker, ORANGE, PANEL_TITLE, PURPLE, SKY_BLUE, TextStyle, WHITE, YELLOW, fit,
@@ -15,7 +15,7 @@ use plotters::style::RGBColor;
 use std::collections::BTreeMap;
 
 pub(super) const TITLE: &str = "Phases of a recovery";
-pub(super) const READING: &str = "Each bar is a policy's recovery (a spare's, in a run that has spares), cut into its phases in the order of the legend, \
+pub(super) const READING: &str = "Each bar is a policy's recovery, cut into its phases in the order of the legend, \
     each as long as its median. The diamond is the median of the whole recovery, whose figure stands at the right; it \
     differs from the bar's end where the phases do not vary together. Hangs, which only the heartbeat's deadline \
     reveals, have panels of their own. Every panel has its own time scale.";
@@ -36,11 +36,10 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
         TITLE,
         "Median of each phase, all faults; hangs, which only the heartbeat reveals, apart; each panel has its own time scale",
     );
-    let series = Series::of(trials);
     let mut panels: BTreeMap<LatencyPanel<'_>, BTreeMap<&str, Row<'_>>> = BTreeMap::new();
     for trial in trials.iter().filter(|trial| trial.phases.recovery_ns.is_some()) {
-        let rows = panels.entry(LatencyPanel::of(trial, series)).or_default();
-        rows.entry(series.name(&trial.levels)).or_default().push(&trial.phases);
+        let rows = panels.entry(LatencyPanel::of(trial)).or_default();
+        rows.entry(&trial.levels.policy).or_default().push(&trial.phases);
     }
     if panels.is_empty() {
         let bottom = sheet.no_data(y, &super::why_empty(trials));

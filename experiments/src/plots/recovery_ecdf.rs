@@ -1,8 +1,8 @@
-//! How long recoveries took: an ECDF a policy, or a spare in a run that is about them; a panel a path.
+//! How long recoveries took: an ECDF a policy, a panel a mechanism, workload and region size, one time axis for all.
 
 use super::axis::Axis;
 use super::legend::{RULE, Symbol};
-use super::panels::{LatencyPanel, Series};
+use super::panels::LatencyPanel;
 use super::sheet::{Align, Point, Sheet};
 use super::style::{AXIS, BLACK, GRID, LABEL, MARGIN, PANEL_TITLE, fit, look};
 use crate::record::{Summary, Trial};
@@ -11,12 +11,12 @@ use crate::units::duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const TITLE: &str = "Recovery latency";
-pub(super) const READING: &str = "Each line climbs from 0 to 100 % of a policy's recoveries (a spare's, in a run that has spares): at a time on the axis \
+pub(super) const READING: &str = "Each line climbs from 0 to 100 % of a policy's recoveries: at a time on the axis \
     below, its height is the share of recoveries that took at most so long, from the faulting instruction to the \
     successor's first completed operation. Further left is faster. The markers stand at 25, 50 and 75 %. Hangs, \
     which only the heartbeat's deadline reveals, have panels of their own, and every panel has its own time axis. The \
-    dotted rule is the floor: the same path by bare system calls in the same run, for each start that was measured. A \
-    policy that leaves out what the floor does can lie to the left of it.";
+    dotted rule is the floor: the bare waitpid and fork of the same path in the same run, which waits for the end of the \
+    dying process. A path that knows earlier, from the dying process itself, can lie to the left of it.";
 
 const PANEL_HEIGHT: f64 = 250.0;
 const COLUMNS: usize = 2;
@@ -24,19 +24,19 @@ const LEFT: f64 = 62.0;
 
 pub(super) fn sheet(summary: &Summary, trials: &[Trial]) -> Sheet {
     let mut sheet = Sheet::new(1200);
-    let mut y = sheet
-        .heading(TITLE, "ECDF, all faults: the share of recoveries (upwards) that took at most so long (to the right)");
+    let mut y = sheet.heading(
+        TITLE,
+        "ECDF by policy, all faults: the share of recoveries (upwards) that took at most so long (to the right)",
+    );
     let recoveries = || trials.iter().filter_map(|trial| Some((trial, trial.phases.recovery_ns?)));
     if recoveries().next().is_none() {
         let bottom = sheet.no_data(y, &super::why_empty(trials));
         return sheet.ending_at(bottom);
     }
 
-    let series = Series::of(trials);
-    let names: BTreeSet<&str> = recoveries().map(|(trial, _)| series.name(&trial.levels)).collect();
-    let look_of = |name: &str| look(names.iter().position(|known| *known == name).unwrap_or_default());
+    let policies: BTreeSet<&str> = recoveries().map(|(trial, _)| trial.levels.policy.as_str()).collect();
     let mut entries: Vec<(Symbol, String)> =
-        names.iter().map(|name| (Symbol::Line(look_of(name)), (*name).to_owned())).collect();
+        policies.iter().enumerate().map(|(i, policy)| (Symbol::Line(look(i)), (*policy).to_owned())).collect();
     if !summary.floors.is_empty() {
         entries.push((Symbol::Rule, "floor of the path, p50 (for crashes: by signal)".to_owned()));
     }
@@ -44,8 +44,8 @@ pub(super) fn sheet(summary: &Summary, trials: &[Trial]) -> Sheet {
 
     let mut panels: BTreeMap<LatencyPanel<'_>, BTreeMap<&str, Vec<u64>>> = BTreeMap::new();
     for (trial, ns) in recoveries() {
-        let lines = panels.entry(LatencyPanel::of(trial, series)).or_default();
-        lines.entry(series.name(&trial.levels)).or_default().push(ns);
+        let lines = panels.entry(LatencyPanel::of(trial)).or_default();
+        lines.entry(&trial.levels.policy).or_default().push(ns);
     }
     let columns = panels.len().min(COLUMNS);
     let panel_width = (f64::from(sheet.width) - 2.0 * MARGIN) / columns as f64;
@@ -56,10 +56,11 @@ pub(super) fn sheet(summary: &Summary, trials: &[Trial]) -> Sheet {
             y = row_bottom;
         }
         let (left, width) = (MARGIN + LEFT + column as f64 * panel_width, panel_width - LEFT - 30.0);
-        let floors = panel.floors(&summary.floors);
+        let floors: Vec<f64> =
+            summary.floors.iter().filter(|f| panel.holds_floor(f)).map(|f| f.recovery_ns.p50).collect();
         // The floor in whole nanoseconds is near enough for the axis' ends.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let all_ns = lines.values().flatten().copied().chain(floors.iter().map(|floor| floor.recovery_ns.p50 as u64));
+        let all_ns = lines.values().flatten().copied().chain(floors.iter().map(|floor| *floor as u64));
         let Some(axis) = Axis::logarithmic(all_ns, left, width) else { continue };
         let n: usize = lines.values().map(Vec::len).sum();
         let title = format!("{} (n = {n})", panel.name());
@@ -74,12 +75,11 @@ pub(super) fn sheet(summary: &Summary, trials: &[Trial]) -> Sheet {
         row_bottom = axis.draw(&mut sheet, top, bottom, duration, "recovery latency (log scale)") + 12.0;
         sheet.line(vec![(left, top), (left, bottom)], 1, AXIS);
         for floor in floors {
-            let x = axis.x(floor.recovery_ns.p50);
-            let colour = if series == Series::Spare { look_of(&floor.spare).colour } else { BLACK };
-            sheet.dashed(&[(x, top), (x, bottom)], RULE, 2, colour);
+            let x = axis.x(floor);
+            sheet.dashed(&[(x, top), (x, bottom)], RULE, 2, BLACK);
         }
-        for (name, samples) in lines {
-            let look = look_of(name);
+        for (policy, samples) in lines {
+            let look = look(policies.iter().position(|known| *known == policy).unwrap_or_default());
             let (points, marks) = staircase(&ecdf(samples), &axis, &height_of);
             sheet.dashed(&points, look.dash, 2, look.colour);
             for mark in marks {

@@ -3,10 +3,8 @@
 use super::sheet::{Align, Shape, Sheet};
 use super::style::text_width;
 use super::*;
-use crate::record::{Distribution, Measurement, Unit};
 use crate::sample_trials::run;
 use crate::summary::{Run, summarize};
-use std::collections::BTreeMap;
 
 /// Data from nothing to far more than a run has, each with a name.
 fn cases() -> Vec<(&'static str, Vec<Trial>)> {
@@ -28,18 +26,6 @@ fn cases() -> Vec<(&'static str, Vec<Trial>)> {
             }
             trials
         }),
-        ("spares beside loads", {
-            let mut trials = run(&policies[..1], &["copy-on-write"], &["kv"], &faults(1), 600);
-            let spares =
-                ["cold", "warm", "hot", "auto"].into_iter().flat_map(|spare| ["none", "busy"].map(|l| (spare, l)));
-            for (trial, (spare, load)) in trials.iter_mut().zip(spares.cycle()) {
-                trial.levels.spare = spare.to_owned();
-                trial.levels.load = load.to_owned();
-                trial.spare_processor_ns = (spare != "cold").then_some(300_000 + trial.trial * 1_000);
-                trial.spare_memory_bytes = (spare != "cold").then_some(700 << 10);
-            }
-            trials
-        }),
         ("many policies", {
             let names: Vec<String> = (0..14).map(|i| format!("policy-number-{i}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -56,29 +42,11 @@ fn summary_of(trials: &[Trial]) -> Summary {
             trials,
             planned_trials,
             floors: Vec::new(),
-            measurements: heartbeats(trials),
+            measurements: Vec::new(),
             skipped: Vec::new(),
         },
         |_| false,
     )
-}
-
-/// What a run about spares measures beside its trials.
-fn heartbeats(trials: &[Trial]) -> Vec<Measurement> {
-    let is_about_spares = trials.iter().any(|trial| trial.levels.spare != "cold");
-    let rows = [("false-alarms", Unit::Millionths, 400_000), ("detection", Unit::Ns, 1_500_000)];
-    let all = rows.into_iter().flat_map(|row| ["none", "busy"].map(|load| (row, load)));
-    let row = |((name, unit, at_1_ms), load, ms): ((&str, Unit, u64), &str, u64)| Measurement {
-        measure: "heartbeat".to_owned(),
-        row: name.to_owned(),
-        levels: BTreeMap::from([("deadline-ms".to_owned(), ms.into()), ("load".to_owned(), load.into())]),
-        unit,
-        distribution: Distribution::of(vec![if unit == Unit::Ns { at_1_ms * ms } else { at_1_ms / ms }]).unwrap(),
-        note: String::new(),
-    };
-    let deadlines = [1, 2, 5, 10, 20, 50, 100];
-    let rows = all.flat_map(|(name, load)| deadlines.map(|ms| row((name, load, ms))));
-    rows.filter(|_| is_about_spares).collect()
 }
 
 /// The box that a text covers: left, top, right, bottom.
@@ -109,7 +77,7 @@ fn check_labels(sheet: &Sheet, of: &str) {
 fn no_label_lies_on_another_or_leaves_the_sheet() {
     for (case, trials) in cases() {
         let summary = summary_of(&trials);
-        for plot in Plot::of(&summary) {
+        for plot in Plot::ALL {
             check_labels(&plot.sheet(&summary, &trials), &format!("{} of {case}", plot.name()));
         }
     }
@@ -119,7 +87,7 @@ fn no_label_lies_on_another_or_leaves_the_sheet() {
 fn every_svg_is_xml_and_shows_the_levels() {
     for (case, trials) in cases() {
         let summary = summary_of(&trials);
-        for plot in Plot::of(&summary) {
+        for plot in Plot::ALL {
             let svg = plot.svg(&summary, &trials).unwrap();
             let document = roxmltree::Document::parse(&svg).unwrap_or_else(|e| panic!("{case}: {e}"));
             let shown: String = document.descendants().filter_map(|node| node.text()).collect();
@@ -128,8 +96,7 @@ fn every_svg_is_xml_and_shows_the_levels() {
             let has_data = crashed || plot == Plot::Outcomes && !trials.is_empty();
             assert_eq!(shown.contains("no data: because"), !has_data, "{case}, {plot:?}");
             if crashed && case != "long names" {
-                // Only the heartbeat's is not about the trials.
-                for trial in trials.iter().filter(|_| plot != Plot::Heartbeat) {
+                for trial in &trials {
                     assert!(shown.contains(&trial.levels.policy), "{case}, {plot:?}: {}", trial.levels.policy);
                     assert!(shown.contains(&trial.levels.mechanism), "{case}, {plot:?}: {}", trial.levels.mechanism);
                     if plot == Plot::Outcomes {
@@ -148,7 +115,7 @@ fn all_files_are_written_whole_and_again() {
     let dir = tempfile::tempdir().unwrap();
     for _ in 0..2 {
         let paths = draw_all(dir.path(), &summary, &trials).unwrap();
-        assert_eq!(paths.len(), 2 * Plot::of(&summary).len());
+        assert_eq!(paths.len(), 2 * Plot::ALL.len());
         for path in paths {
             let bytes = std::fs::read(&path).unwrap();
             if path.extension().is_some_and(|ending| ending == "png") {
@@ -165,16 +132,7 @@ fn all_files_are_written_whole_and_again() {
     }
     let left: Vec<_> =
         std::fs::read_dir(dir.path().join("plots")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(left.len(), 2 * Plot::of(&summary).len(), "no passing file is left: {left:?}");
-}
-
-#[test]
-fn a_run_about_spares_has_plots_of_its_own() {
-    for (case, trials) in cases() {
-        let plots = Plot::of(&summary_of(&trials));
-        let has = [Plot::SpareCost, Plot::Heartbeat].map(|plot| plots.contains(&plot));
-        assert_eq!(has, [case == "spares beside loads"; 2], "{case}");
-    }
+    assert_eq!(left.len(), 2 * Plot::ALL.len(), "no passing file is left: {left:?}");
 }
 
 #[test]

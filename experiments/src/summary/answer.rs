@@ -3,7 +3,7 @@
 //! Nothing here ranks one policy or mechanism over another: the trials of a short run do not carry that.
 
 use super::{floor_of, name_of, notice_class, struck, tally};
-use crate::record::{Cell, Distribution, Summary, Trial, Verdict};
+use crate::record::{Distribution, Summary, Trial, Verdict};
 use crate::statistics::wilson;
 use crate::units::{bytes, count, duration, percent, three_digits};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,58 +30,15 @@ pub(super) fn answer(
             summary.trials
         ));
     }
-    sentences.extend(latency(summary));
-    sentences.extend(targets(summary));
     sentences.push(crashes(summary, trials));
     sentences.extend(verdicts(trials));
     sentences.extend(silent_corruption(trials, is_memory_fault));
     sentences.extend(passes(summary));
-    if summary.targets.is_empty() {
-        sentences.extend(hand_over(summary, trials, is_memory_fault));
-    }
+    sentences.extend(hand_over(summary, trials, is_memory_fault));
     sentences.extend(inconclusive(summary));
     sentences.extend(private_memory(summary));
     sentences.push("Nothing here ranks one policy or mechanism over another.".to_owned());
     sentences
-}
-
-/// How long the recovery of each reference cell took, where a run has spares.
-fn latency(summary: &Summary) -> Option<String> {
-    let [hot, warm, cold] = ["hot", "warm", "cold"].map(|spare| {
-        let is_it = |cell: &&Cell| {
-            let levels = &cell.levels;
-            (levels.spare.as_str(), levels.region_bytes, levels.fault.as_str(), levels.load.as_str())
-                == (spare, 64 << 20, "null-read", "none")
-                && (levels.policy.as_str(), levels.mechanism.as_str()) == ("checkpoint-resume", "copy-on-write")
-        };
-        let cell = summary.cells.iter().find(is_it)?;
-        let (recovery, floor) = (cell.recovery_ns.as_ref()?, cell.floor_p50_ns?);
-        (recovery.n >= FEWEST).then(|| format!("{} {spare} (bare: {})", duration(recovery.p50), duration(floor)))
-    });
-    let (hot, warm, cold) = (hot?, warm?, cold?);
-    Some(format!(
-        "From the faulting instruction to the first operation done, p50, 64 MiB, copy on write: {hot}, {warm}, {cold}; \
-         “bare” is the same path by bare system calls, in the same run."
-    ))
-}
-
-/// How many targets were reached, and which were not.
-fn targets(summary: &Summary) -> Option<String> {
-    let missed: Vec<String> = summary
-        .targets
-        .iter()
-        .filter(|target| !target.reached)
-        .map(|target| {
-            let (ratio, at_most) = (three_digits(target.ratio), three_digits(target.at_most));
-            format!("{} ({ratio} × {}; at most {at_most})", target.what, target.against)
-        })
-        .collect();
-    let all = count(summary.targets.len() as u64, "target", "targets");
-    match (summary.targets.len(), missed.len()) {
-        (0, _) => None,
-        (_, 0) => Some(format!("All of {all} reached.")),
-        (of, short) => Some(format!("{} of {all} reached; missed: {}.", of - short, missed.join("; "))),
-    }
 }
 
 fn crashes(summary: &Summary, trials: &[Trial]) -> String {

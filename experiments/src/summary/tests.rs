@@ -1,7 +1,7 @@
 //! What a summary must never do: lose a trial, mix floors, average what disagrees, or claim more than was seen.
 
 use super::*;
-use crate::record::{Level, Measurement, Outcome, Unit};
+use crate::record::Outcome;
 use crate::sample_trials::{run, trial};
 use proptest::prelude::*;
 
@@ -184,85 +184,4 @@ fn private_memory_that_makes_forks_slow_is_warned_of() {
     assert!(!said(&summary, "Warning"), "{:?}", summary.answer);
     trials[2].daemon_private_bytes = Some(17 << 20);
     assert!(said(&of(&trials, Vec::new()), "Warning: a daemon had 17 MiB of private memory"));
-}
-
-/// Trials of one reference cell with this spare: hand-over and recovery of each in nanoseconds.
-fn reference(spare: &str, region_bytes: u64, fault: &str, (hand_over_ns, recovery_ns): (u64, u64)) -> Vec<Trial> {
-    let mut trials = run(&["checkpoint-resume"], &["copy-on-write"], &["kv"], &names(&[fault]), 600);
-    for trial in &mut trials {
-        trial.levels.spare = spare.to_owned();
-        trial.levels.region_bytes = region_bytes;
-        trial.started_by = Some(spare.to_owned());
-        trial.notice = Some(if fault == "kill-outside" { "pidfd" } else { "handler" }.to_owned());
-        trial.phases.hand_over_ns = Some(hand_over_ns);
-        trial.phases.notice_ns = Some(hand_over_ns);
-        trial.phases.recovery_ns = Some(recovery_ns);
-    }
-    trials
-}
-
-fn measured(measure: &str, row: &str, level: (&str, Level), p50: u64) -> Measurement {
-    Measurement {
-        measure: measure.to_owned(),
-        row: row.to_owned(),
-        levels: BTreeMap::from([(level.0.to_owned(), level.1)]),
-        unit: Unit::Ns,
-        distribution: Distribution::of(vec![p50; 30]).unwrap(),
-        note: String::new(),
-    }
-}
-
-#[test]
-fn targets_hold_what_was_measured_against_what_it_is_to_be_held_against() {
-    let mut trials = reference("hot", 64 << 20, "null-read", (20, 150));
-    trials.extend(reference("cold", 1 << 20, "null-read", (90, 200)));
-    trials.extend(reference("cold", 1 << 30, "null-read", (90, 250)));
-    trials.extend(reference("hot", 1 << 30, "kill-outside", (130, 300)));
-    let floor = Floor { spare: "hot".to_owned(), ..floor("signal", 10, 100) };
-    let size = || Level::Number(1 << 30);
-    let measurements = vec![
-        measured("erlang", "restart", ("busy-wait", "on".into()), 61),
-        measured("erlang", "restart", ("busy-wait", "off".into()), 300),
-        measured("pool", "failover", ("records", 200_u64.into()), 500),
-        measured("bare", "kill-to-pidfd-with-keeper", ("region-bytes", size()), 100),
-        measured("bare", "kill-to-pidfd", ("region-bytes", Level::Number(1 << 20)), 1),
-        measured("bare", "kill-to-pidfd", ("region-bytes", size()), 20_000),
-        measured("steady", "over-plain", ("commit-every", "never".into()), 1_030_000),
-        measured("steady", "over-plain", ("commit-every", 10_u64.into()), 9_000_000),
-    ];
-    let summarized = |trials: &[Trial]| {
-        let run = Run {
-            suite: "test",
-            trials,
-            planned_trials: trials.len() as u64,
-            floors: vec![floor.clone()],
-            measurements: measurements.clone(),
-            skipped: Vec::new(),
-        };
-        summarize(run, |_| false)
-    };
-    let summary = summarized(&trials);
-    let rows: Vec<(&str, f64, bool)> =
-        summary.targets.iter().map(|row| (row.what.as_str(), row.ratio, row.reached)).collect();
-    let third = 20.0 / 61.0;
-    assert_eq!(
-        rows,
-        [
-            ("hot, to the first instruction", 2.0, true),
-            // The faster of Erlang's two.
-            ("hot, to the first instruction", third, true),
-            ("hot, to the first operation", 1.5, false),
-            ("hot, to the first operation", 0.3, true),
-            ("cold, to the first operation, 1 GiB", 1.25, false),
-            ("SIGKILL from outside, 1 GiB, to its notice (hot)", 1.3, true),
-            ("SIGKILL from outside, 1 GiB, to its notice (hot)", 0.0065, true),
-            ("time per operation of `kv` without commits, ", 1.03, false),
-        ]
-    );
-    assert!(said(&summary, "5 of 8 targets reached; missed: hot, to the first operation (1.5 × its floor"));
-
-    for trial in &mut trials {
-        trial.levels.spare = "cold".to_owned();
-    }
-    assert_eq!(summarized(&trials).targets, [], "a run without spares is about something else");
 }
