@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 mod measurements;
+mod targets;
 
 /// The report's file.
 pub const REPORT: &str = "report.html";
@@ -79,6 +80,7 @@ fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
                 main {
                     section id="answer" {
                         @if !summary.complete { p.warning { "This run did not finish." } }
+                        @if !summary.targets.is_empty() { (targets::table(&summary.targets)) }
                         ul { @for sentence in &summary.answer { li { (sentence) } } }
                     }
                     section id="plots" { h2 { "Plots" } (figures) }
