@@ -48,7 +48,7 @@ pub fn write(dir: &Path, manifest: &Manifest, summary: &Summary, trials: &[Trial
 
 fn figures(summary: &Summary, trials: &[Trial]) -> Result<Markup, PlotError> {
     let mut figures = Vec::new();
-    for plot in Plot::ALL {
+    for plot in Plot::of(summary, trials) {
         let label = format!("<svg role=\"img\" aria-label=\"{}\" ", plot.title());
         figures.push((plot, plot.svg(summary, trials)?.replacen("<svg ", &label, 1)));
     }
