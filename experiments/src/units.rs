@@ -56,11 +56,12 @@ pub fn ratio(ratio: f64) -> String {
     }
 }
 
-/// The most that a ratio may be, as `≤ 1.3`, and below 1 as `≤ 1/3`.
-pub fn at_most(most: f64) -> String {
+/// The most that a ratio may be, as `≤ 1.3`, and below 1 as `≤ 1/3`; `–` where there is none.
+pub fn at_most(most: Option<f64>) -> String {
     match most {
-        _ if most > 0.0 && most < 1.0 => format!("≤ 1/{}", three_digits(1.0 / most)),
-        _ => format!("≤ {}", three_digits(most)),
+        None => "–".to_owned(),
+        Some(most) if most > 0.0 && most < 1.0 => format!("≤ 1/{}", three_digits(1.0 / most)),
+        Some(most) => format!("≤ {}", three_digits(most)),
     }
 }
 
@@ -112,7 +113,8 @@ mod tests {
         assert_eq!((ratio(1.843), ratio(0.43)), ("1.84".to_owned(), "0.43".to_owned()));
         assert_eq!(ratio(1.0204), "1.020");
         assert_eq!((ratio(0.004), ratio(0.0)), ("1/250".to_owned(), "0".to_owned()));
-        assert_eq!((at_most(1.3), at_most(1.0 / 3.0)), ("≤ 1.3".to_owned(), "≤ 1/3".to_owned()));
+        assert_eq!((at_most(Some(1.3)), at_most(Some(1.0 / 3.0))), ("≤ 1.3".to_owned(), "≤ 1/3".to_owned()));
+        assert_eq!(at_most(None), "–");
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub struct Target {
     pub against_ns: Option<f64>,
     /// The one over the other; null where one of them was not measured.
     pub ratio: Option<f64>,
-    /// The most that the ratio may be.
-    pub at_most: f64,
+    /// The most that the ratio may be; null where what is to be shown is no ratio.
+    pub at_most: Option<f64>,
     /// Whether it is no more than that; null where it was not measured.
     pub reached: Option<bool>,
     /// What a reader must know beside the figures, and why where something was not measured.

@@ -31,7 +31,8 @@ pub(super) fn targets(summary: &Summary) -> Vec<Target> {
     if !targets.is_empty() {
         targets.push(Target {
             remark: Some("a test of its own: cargo test --release --test handover -- --ignored".to_owned()),
-            ..target("storm", "1,000 crashes a second for a minute", "none lost, no growth, no orphan", 1.0)
+            at_most: None,
+            ..target("storm", "1,000 crashes a second for a minute", "none lost, no growth, no orphan", 0.0)
         });
     }
     targets
@@ -51,12 +52,8 @@ pub(super) fn sentences(targets: &[Target]) -> Vec<String> {
         with(None)
     )];
     for group in targets.chunk_by(|a, b| a.about == b.about) {
-        let mut before = None;
-        let mut parts = Vec::new();
-        for target in group {
-            parts.push(part(target, before != Some(&target.measured)));
-            before = Some(&target.measured);
-        }
+        let before = std::iter::once(None).chain(group.iter().map(Some));
+        let parts: Vec<String> = group.iter().zip(before).map(|(target, before)| part(target, before)).collect();
         let mut about = group[0].about.chars();
         let first: String = about.next().into_iter().flat_map(char::to_uppercase).collect();
         sentences.push(format!("{first}{}: {}.", about.as_str(), parts.join("; ")));
@@ -64,8 +61,10 @@ pub(super) fn sentences(targets: &[Target]) -> Vec<String> {
     sentences
 }
 
-/// One target in a sentence, which names what was measured only where the part before did not.
-fn part(target: &Target, named: bool) -> String {
+/// One target in a sentence, which does not say again what the part before it said.
+fn part(target: &Target, before: Option<&Target>) -> String {
+    let named = before.is_none_or(|before| before.measured != target.measured);
+    let held = before.is_none_or(|before| (&before.against, before.at_most) != (&target.against, target.at_most));
     let mut words = if named { target.measured.clone() + " " } else { String::new() };
     let (Some(over), Some(reached)) = (target.ratio, target.reached) else {
         return format!("{words}against {}: not measured", target.against);
@@ -73,10 +72,14 @@ fn part(target: &Target, named: bool) -> String {
     if let Some(ns) = target.measured_ns.filter(|_| named) {
         words += &format!("{}, ", duration(ns));
     }
-    let times = ratio(over);
-    let of = if times.starts_with("1/") { "of" } else { "×" };
-    let reached = if reached { "reached" } else { "missed" };
-    format!("{words}{times} {of} {} (target {}): {reached}", target.against, at_most(target.at_most))
+    words += &ratio(over);
+    if held {
+        let of = if over < 0.1 { "of" } else { "×" };
+        words += &format!(" {of} {} (target {})", target.against, at_most(target.at_most));
+    } else if over >= 0.1 {
+        words += " ×";
+    }
+    words + if reached { ": reached" } else { ": missed" }
 }
 
 /// A target of which nothing was measured yet.
@@ -88,7 +91,7 @@ fn target(about: &str, measured: impl Into<String>, against: impl Into<String>, 
         measured_ns: None,
         against_ns: None,
         ratio: None,
-        at_most,
+        at_most: Some(at_most),
         reached: None,
         remark: None,
     }
@@ -96,7 +99,7 @@ fn target(about: &str, measured: impl Into<String>, against: impl Into<String>, 
 
 impl Target {
     fn with_ratio(self, ratio: f64) -> Self {
-        Self { ratio: Some(ratio), reached: Some(ratio <= self.at_most), ..self }
+        Self { ratio: Some(ratio), reached: self.at_most.map(|most| ratio <= most), ..self }
     }
 
     fn with_times(self, measured_ns: f64, other: Other, own_remark: Option<&str>) -> Self {
