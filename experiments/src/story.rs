@@ -111,3 +111,32 @@ pub fn of_trial(trial: &Trial) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_targets_says_which_were_missed() {
+        let target = |measured: &str, ratio: Option<f64>| Target {
+            about: "hot, 64 MiB".to_owned(),
+            measured: measured.to_owned(),
+            against: "the floor".to_owned(),
+            measured_ns: ratio.map(|ratio| ratio * 5_000.0),
+            against_ns: ratio.map(|_| 5_000.0),
+            ratio,
+            at_most: Some(2.0),
+            reached: ratio.map(|ratio| ratio <= 2.0),
+            remark: None,
+        };
+        let targets = [target("one", Some(1.8)), target("two", Some(2.4)), target("three", None)];
+        let table = table_of_targets(&targets);
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines[0], "hot, 64 MiB");
+        assert_eq!(lines[1], "  reached          1.8 ≤ 2      one 9 µs, against the floor 5 µs");
+        assert_eq!(lines[2], "  MISSED           2.4 ≤ 2      two 12 µs, against the floor 5 µs");
+        assert_eq!(lines[3], "  not measured       – ≤ 2      three –, against the floor –");
+        assert_eq!(lines.len(), 4);
+        assert_eq!(table_of_targets(&[]), "");
+    }
+}
