@@ -180,7 +180,7 @@ impl<'a> Measured<'a> {
             };
             let measured = format!("{}, kill to its notice", cell.levels.spare);
             let row = |path, against, at_most| {
-                let bare = self.measurements("bare", path).find(|bare| at(bare, "region_bytes") == Some(&GIB.into()));
+                let bare = self.measurements("bare", path).find(|bare| at(bare, "region-bytes") == Some(&GIB.into()));
                 let why = || format!("the run has no figure of measure `bare`, row `{path}`, at 1 GiB");
                 let other = bare.map(|bare| (bare.distribution.p50, None)).ok_or_else(why);
                 target(about, measured.clone(), against, at_most).with_times(notice.p50, other, None)

@@ -82,7 +82,7 @@ fn each_target_is_held_against_what_it_names() {
         trial.counts.insert("touched_bytes".to_owned(), GIB);
     }
     let erlang = |row, wait: &str, ns| measurement("erlang", row, &[("wait", wait.into())], ns);
-    let bare = |row, bytes: u64, ns| measurement("bare", row, &[("region_bytes", bytes.into())], ns);
+    let bare = |row, bytes: u64, ns| measurement("bare", row, &[("region-bytes", bytes.into())], ns);
     let steady = |mechanism: &str, every: Level, millionths| {
         let levels = [("mechanism", mechanism.into()), ("commit-every", every)];
         measurement("steady", "over-plain", &levels, millionths)
