@@ -15,6 +15,7 @@ pub mod names;
 pub mod narrow;
 pub mod oracle;
 pub mod output;
+pub mod packed;
 pub mod plan;
 pub mod plots;
 pub mod prepare;

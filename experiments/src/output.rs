@@ -4,6 +4,7 @@
 //! come last. Whole files are written beside their place and renamed into it; a line of `trials.jsonl` that does not fit
 //! on the disk is taken back. So a folder without `summary.json` is a run that was cut off, and says so.
 
+use crate::packed::{self, PackedError};
 use crate::record::{Manifest, Summary, Trial};
 use serde::Serialize;
 use std::fs::{self, File};
@@ -59,6 +60,9 @@ pub enum OutputError {
         /// Why.
         source: io::Error,
     },
+    /// The trials could not be read.
+    #[error(transparent)]
+    Trials(#[from] PackedError),
     /// A file holds something else.
     #[error("{}:{line}: {source}", file.display())]
     Malformed {
@@ -213,17 +217,18 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, OutputError> {
     })
 }
 
-/// Reads one line, from 1, of a run's `trials.jsonl`.
+/// Reads one line, from 1, of a run's trials.
 ///
 /// # Errors
-/// [`OutputError::Read`], [`OutputError::NoSuchLine`] or [`OutputError::Malformed`].
+/// [`OutputError::Trials`], [`OutputError::NoSuchLine`] or [`OutputError::Malformed`].
 pub fn read_trial(folder: &Path, line: u64) -> Result<Trial, OutputError> {
-    let file = folder.join(TRIALS);
-    let text = fs::read_to_string(&file).map_err(|source| OutputError::Read { file: file.clone(), source })?;
-    let Some((_, found)) = (1_u64..).zip(text.lines()).find(|(number, _)| *number == line) else {
-        return Err(OutputError::NoSuchLine { file, line, lines: text.lines().count() as u64 });
+    let (file, text) = packed::trials(folder)?;
+    // What ends the text after a last newline is no line.
+    let lines = || text.split_inclusive(|byte| *byte == b'\n');
+    let Some((_, found)) = (1_u64..).zip(lines()).find(|(number, _)| *number == line) else {
+        return Err(OutputError::NoSuchLine { file, line, lines: lines().count() as u64 });
     };
-    serde_json::from_str(found).map_err(|source| OutputError::Malformed { file, line, source })
+    serde_json::from_slice(found).map_err(|source| OutputError::Malformed { file, line, source })
 }
 
 #[cfg(test)]

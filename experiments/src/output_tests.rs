@@ -50,6 +50,7 @@ fn summary() -> Summary {
         trials: 0,
         crashes: 0,
         answer: Vec::new(),
+        targets: Vec::new(),
         skipped: Vec::new(),
         measurements: Vec::new(),
         floors: Vec::new(),

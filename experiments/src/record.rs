@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod measurement;
+mod target;
 
 pub use measurement::{Level, Measurement, Measurements, Unit};
+pub use target::Target;
 
 /// The version of the formats; raised when a field changes its meaning.
 pub const FORMAT: u32 = 1;
@@ -301,6 +303,9 @@ pub struct Summary {
     pub crashes: u64,
     /// The answer to the suite's question, one sentence a line.
     pub answer: Vec<String>,
+    /// What the run was to show, where it measured what that compares.
+    #[serde(default)]
+    pub targets: Vec<Target>,
     /// What was left out, each with its reason: `skipped, because …`.
     pub skipped: Vec<String>,
     /// The floors measured in this run.

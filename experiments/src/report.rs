@@ -5,15 +5,18 @@
 
 use crate::output::write_whole;
 use crate::plots::{Plot, PlotError};
-use crate::record::{Cell, Distribution, Floor, Manifest, Summary, Trial};
-use crate::units::{bytes, duration, three_digits};
+use crate::record::{Distribution, Manifest, Summary, Trial};
+use crate::units::duration;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+mod cells;
+mod floors;
 mod measurements;
+mod targets;
 
 /// The report's file.
 pub const REPORT: &str = "report.html";
@@ -47,7 +50,7 @@ pub fn write(dir: &Path, manifest: &Manifest, summary: &Summary, trials: &[Trial
 
 fn figures(summary: &Summary, trials: &[Trial]) -> Result<Markup, PlotError> {
     let mut figures = Vec::new();
-    for plot in Plot::ALL {
+    for plot in Plot::of(summary, trials) {
         let label = format!("<svg role=\"img\" aria-label=\"{}\" ", plot.title());
         figures.push((plot, plot.svg(summary, trials)?.replacen("<svg ", &label, 1)));
     }
@@ -79,11 +82,12 @@ fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
                 main {
                     section id="answer" {
                         @if !summary.complete { p.warning { "This run did not finish." } }
+                        @if !summary.targets.is_empty() { (targets::table(&summary.targets)) }
                         ul { @for sentence in &summary.answer { li { (sentence) } } }
                     }
                     section id="plots" { h2 { "Plots" } (figures) }
-                    section id="cells" { h2 { "Cells" } (cells(&summary.cells)) }
-                    section id="floors" { h2 { "Floors" } (floors(&summary.floors)) }
+                    section id="cells" { h2 { "Cells" } (cells::table(&summary.cells)) }
+                    section id="floors" { h2 { "Floors" } (floors::table(&summary.floors)) }
                     @if !summary.measurements.is_empty() {
                         section id="measurements" { h2 { "Beside the trials" } (measurements::table(&summary.measurements)) }
                     }
@@ -94,78 +98,6 @@ fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
                 }
             }
         }
-    }
-}
-
-fn cells(cells: &[Cell]) -> Markup {
-    html! {
-        p {
-            "One line a combination of levels. A latency is the median with its 95 % confidence interval; “× floor” is "
-            "the median over that of the bare system calls on the same path. A cell whose planned fault never struck is "
-            "inconclusive: it says nothing."
-        }
-        div.wide { table {
-            thead { tr {
-                @for head in [
-                    "policy", "mechanism", "workload", "fault", "region", "trials", "planned", "injected", "activated",
-                    "noticed", "crashes", "verdicts", "recovery p50", "× floor", "hand-over p50", "× floor",
-                    "lost operations p50", "counted in one pass",
-                ] { th scope="col" { (head) } }
-            } }
-            tbody { @for cell in cells { (row(cell)) } }
-        } }
-    }
-}
-
-fn row(cell: &Cell) -> Markup {
-    let levels = &cell.levels;
-    html! {
-        tr.inconclusive[!cell.conclusive] {
-            td { (levels.policy) }
-            td { (levels.mechanism) }
-            td { (levels.workload) }
-            td { (levels.fault) }
-            td.n { (bytes(levels.region_bytes)) }
-            @for n in [cell.trials, cell.planned, cell.injected, cell.activated, cell.noticed, cell.crashes] {
-                td.n { (n) }
-            }
-            td { @if !cell.conclusive { em { "inconclusive cell: " } } (tally(&cell.verdicts)) }
-            td.n { (latency(cell.recovery_ns.as_ref())) }
-            td.n { (ratio(cell.recovery_over_floor_p50)) }
-            td.n { (latency(cell.hand_over_ns.as_ref())) }
-            td.n { (ratio(cell.hand_over_over_floor_p50)) }
-            td.n { (cell.lost_operations.as_ref().map_or(NOTHING.to_owned(), |lost| three_digits(lost.p50))) }
-            td {
-                (tally(&cell.counts))
-                @if !cell.quarantined_files.is_empty() { " (" (cell.quarantined_files.join(", ")) ")" }
-            }
-        }
-    }
-}
-
-fn floors(floors: &[Floor]) -> Markup {
-    if floors.is_empty() {
-        return html! { p { "No floor was measured in this run, so no latency is given as a ratio to one." } };
-    }
-    html! {
-        p { "The least that bare system calls need for a path, measured in this run." }
-        div.wide { table {
-            thead { tr {
-                @for head in ["path", "notice", "mechanism", "workload", "region", "n", "hand-over p50", "recovery p50"] {
-                    th scope="col" { (head) }
-                }
-            } }
-            tbody { @for floor in floors { tr {
-                td { (floor.path) }
-                td { (floor.notice) }
-                td { (floor.mechanism) }
-                td { (floor.workload) }
-                td.n { (bytes(floor.region_bytes)) }
-                td.n { (floor.recovery_ns.n) }
-                td.n { (latency(Some(&floor.hand_over_ns))) }
-                td.n { (latency(Some(&floor.recovery_ns))) }
-            } } }
-        } }
     }
 }
 
@@ -183,7 +115,7 @@ fn method() -> Markup {
             li { "The verdict is that of an oracle that knows what the state must be without asking the engine; what it cannot tell is unknown, never right." }
             li { "Recovery is the time from the last instant before the faulting instruction to the successor's first completed operation; the hand-over ends at the successor's first instruction." }
             li { "Medians and quantiles are Hyndman and Fan's definition 7. The interval of a median is two of the sample's own order statistics, which cover at least 95 % whatever the distribution; below 6 samples there is none. A 90 % quantile needs 50 samples, a 99 % one 500, a 99.9 % one 10,000." }
-            li { "A ratio to a floor compares medians of one run, with the same notice, mechanism, workload and region size." }
+            li { "A ratio to a floor compares medians of one run, with the same notice, start, load, mechanism, workload and region size." }
             li { "The interval of a share is Wilson's." }
         }
     }
@@ -215,7 +147,7 @@ fn latency(latency: Option<&Distribution>) -> String {
 }
 
 fn ratio(ratio: Option<f64>) -> String {
-    ratio.map_or(NOTHING.to_owned(), three_digits)
+    ratio.map_or(NOTHING.to_owned(), crate::units::ratio)
 }
 
 /// Counts by their names in the results, as `exact 4, gave-up 1`.
@@ -232,9 +164,23 @@ const STYLE: &str = include_str!("report.css");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Measurement, Unit};
+    use crate::record::{Floor, Measurement, Target, Unit};
     use crate::sample_trials::run;
     use crate::summary::{Run, summarize};
+
+    fn manifest() -> Manifest {
+        Manifest {
+            format: 1,
+            suite: "quick".to_owned(),
+            question: "Does it all work here?".to_owned(),
+            settings: "trials = 6".to_owned(),
+            seed: 4711,
+            started: "2026-01-01T00:00:00Z".to_owned(),
+            version: "0.1.0".to_owned(),
+            revision: "abcdef".to_owned(),
+            machine: BTreeMap::from([("kernel".to_owned(), "6.12".to_owned())]),
+        }
+    }
 
     #[test]
     fn a_report_opens_with_the_answer_and_needs_nothing_from_outside() {
@@ -259,19 +205,8 @@ mod tests {
             },
             |_| false,
         );
-        let manifest = Manifest {
-            format: 1,
-            suite: "quick".to_owned(),
-            question: "Does it all work here?".to_owned(),
-            settings: "trials = 6".to_owned(),
-            seed: 4711,
-            started: "2026-01-01T00:00:00Z".to_owned(),
-            version: "0.1.0".to_owned(),
-            revision: "abcdef".to_owned(),
-            machine: BTreeMap::from([("kernel".to_owned(), "6.12".to_owned())]),
-        };
         let dir = tempfile::tempdir().unwrap();
-        let page = std::fs::read_to_string(write(dir.path(), &manifest, &summary, &trials).unwrap()).unwrap();
+        let page = std::fs::read_to_string(write(dir.path(), &manifest(), &summary, &trials).unwrap()).unwrap();
 
         let order =
             ["Does it all work here?", summary.answer[0].as_str(), "<svg role", "id=\"cells\"", "id=\"floors\""];
@@ -299,6 +234,51 @@ mod tests {
     }
 
     #[test]
+    fn targets_stand_before_all_else_and_starts_in_the_tables() {
+        let mut trials = run(&["checkpoint-resume"], &["copy-on-write"], &["kv"], &["null-read".to_owned()], 60);
+        for trial in trials.iter_mut().skip(30) {
+            trial.levels.spare = "hot".to_owned();
+            trial.notice = Some("handler".to_owned());
+            trial.started_by = Some(if trial.trial == 59 { "warm" } else { "hot" }.to_owned());
+        }
+        let always = |ns| Distribution::of(vec![ns; 20]).unwrap();
+        let floor = Floor {
+            path: "handler, spin, release".to_owned(),
+            notice: "signal".to_owned(),
+            spare: "hot".to_owned(),
+            mechanism: "copy-on-write".to_owned(),
+            workload: "kv".to_owned(),
+            region_bytes: 64 << 20,
+            load: "none".to_owned(),
+            hand_over_ns: always(50_000),
+            recovery_ns: always(60_000),
+            take_over_faults: Some(always(12)),
+        };
+        let run = Run {
+            suite: "starts",
+            trials: &trials,
+            planned_trials: 60,
+            floors: vec![floor],
+            measurements: Vec::new(),
+            skipped: Vec::new(),
+        };
+        let summary = summarize(run, |_| false);
+        let missing = summary.targets.iter().find(|target| target.against.contains("pool")).unwrap();
+        let page = page(&manifest(), &summary, &html! {}).into_string();
+        let row = |target: &Target| format!("<td>{}</td>", target.against);
+        let order = ["Does it all work here?", "<td>missed</td>", &row(missing), &summary.answer[0]];
+        let places: Vec<usize> =
+            order.iter().map(|text| page.find(text).unwrap_or_else(|| panic!("no {text}"))).collect();
+        assert!(places.is_sorted(), "{places:?}");
+        assert!(page.contains("<td>not measured</td>"));
+        let cells = cells::table(&summary.cells).into_string();
+        assert!(cells.contains("<th scope=\"col\">start</th>") && cells.contains("hot 29, warm 1"), "{cells}");
+        assert!(!cells.contains("<th scope=\"col\">load</th>"), "nothing was loaded");
+        let floors = floors::table(&summary.floors).into_string();
+        assert!(floors.contains("<td>hot</td>") && floors.contains("handler, spin, release"), "{floors}");
+    }
+
+    #[test]
     fn a_run_without_trials_has_a_report_too() {
         let run = Run {
             suite: "quick",
@@ -311,6 +291,6 @@ mod tests {
         let summary = summarize(run, |_| false);
         let markup = figures(&summary, &[]).unwrap().into_string();
         assert_eq!(markup.matches("no data: because no trial was made").count(), 4);
-        assert!(cells(&summary.cells).into_string().contains("<table>"));
+        assert!(cells::table(&summary.cells).into_string().contains("<table>"));
     }
 }

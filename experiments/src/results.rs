@@ -1,10 +1,11 @@
 //! A run's folder, read back: what `crashbed report` and `crashbed plot` make everything from again.
 //!
 //! `manifest.json` and `trials.jsonl` say it all; `floors.json` and `measurements.json` keep what was measured beside
-//! the trials. A run that was killed may have left half a line at the end of `trials.jsonl`: that line is left out, and
+//! the trials. The trials may have been packed since, to `trials.jsonl.gz`. A run that was killed may have left half a line at the end of `trials.jsonl`: that line is left out, and
 //! said to be.
 
 use crate::output::write_whole;
+use crate::packed::{self, PackedError};
 use crate::record::{FORMAT, Floor, Manifest, Measurements, Summary, Trial};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,6 +57,9 @@ pub enum ResultsError {
         /// Why.
         source: io::Error,
     },
+    /// The trials could not be read.
+    #[error(transparent)]
+    Trials(#[from] PackedError),
     /// A file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -95,9 +99,8 @@ pub fn load(dir: &Path) -> Result<Results, ResultsError> {
     if manifest.format != FORMAT {
         return Err(ResultsError::Format { path, found: manifest.format });
     }
-    let path = dir.join(TRIALS);
-    let bytes = read(&path)?.ok_or(ResultsError::Missing { path: path.clone() })?;
-    let (trials, torn) = lines(&path, &bytes)?;
+    let (path, text) = packed::trials(dir)?;
+    let (trials, torn) = lines(&path, &text)?;
     let floors = json(&dir.join(FLOORS))?.unwrap_or_default();
     let measurements = json(&dir.join(MEASUREMENTS))?.unwrap_or_default();
     let path = dir.join(SUMMARY);
@@ -174,6 +177,7 @@ mod tests {
     use super::*;
     use crate::sample_trials::run;
     use std::collections::BTreeMap;
+    use std::io::Write;
 
     fn manifest() -> Manifest {
         Manifest {
@@ -222,6 +226,25 @@ mod tests {
         // Only the newline is missing: the trial is whole.
         std::fs::write(dir.path().join(TRIALS), lines.trim_end()).unwrap();
         assert_eq!(load(dir.path()).unwrap().trials, trials);
+    }
+
+    #[test]
+    fn packed_trials_are_read_as_plain_ones_are() {
+        let (dir, trials, lines) = folder();
+        for (text, read, is_torn) in
+            [(lines.as_str(), &trials[..], false), (&lines[..lines.len() - 9], &trials[..2], true)]
+        {
+            let file = std::fs::File::create(dir.path().join(packed::PACKED_TRIALS)).unwrap();
+            let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::best());
+            packer.write_all(text.as_bytes()).unwrap();
+            packer.finish().unwrap();
+            let _ = std::fs::remove_file(dir.path().join(TRIALS));
+            let results = load(dir.path()).unwrap();
+            assert_eq!((&results.trials[..], results.torn.is_some()), (read, is_torn));
+        }
+        std::fs::write(dir.path().join(TRIALS), lines).unwrap();
+        let error = load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("holds both trials.jsonl and trials.jsonl.gz"), "{error}");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! What the program tells at the end: of a run in a few lines, of a single trial step by step.
 
-use crate::record::{Measurement, Summary, Trial};
-use crate::units::{duration, figure};
+use crate::record::{Measurement, Summary, Target, Trial};
+use crate::units::{at_most, duration, figure, ratio};
 use std::fmt::Write;
 use std::path::Path;
 
 /// A run's answer, and where to look further.
 pub fn end_of_run(summary: &Summary, folder: &Path) -> String {
-    let mut text = String::new();
+    let mut text = table_of_targets(&summary.targets);
     for line in summary.answer.iter().chain(&summary.skipped) {
         let _ = writeln!(text, "{line}");
     }
@@ -29,6 +29,35 @@ pub fn end_of_run(summary: &Summary, folder: &Path) -> String {
         let _ = writeln!(text, "{measure} {row}: {p50} ({})", measurement.levels_in_words());
     }
     let _ = writeln!(text, "Report: {}", folder.join("report.html").display());
+    text
+}
+
+/// A line a target, in columns.
+fn table_of_targets(targets: &[Target]) -> String {
+    let mut text = String::new();
+    let time = |ns: Option<f64>| ns.map_or("–".to_owned(), duration);
+    let mut about = "";
+    for target in targets {
+        if target.about != about {
+            about = &target.about;
+            let _ = writeln!(text, "{about}");
+        }
+        let reached = match target.reached {
+            Some(true) => "reached",
+            Some(false) => "MISSED",
+            None => "not measured",
+        };
+        let _ = writeln!(
+            text,
+            "  {reached:<12} {:>7} {:<8} {} {}, against {} {}",
+            target.ratio.map_or("–".to_owned(), ratio),
+            at_most(target.at_most),
+            target.measured,
+            time(target.measured_ns),
+            target.against,
+            time(target.against_ns),
+        );
+    }
     text
 }
 
@@ -81,4 +110,33 @@ pub fn of_trial(trial: &Trial) -> String {
         step("quarantined", trial.quarantined_files.join(", "));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_targets_says_which_were_missed() {
+        let target = |measured: &str, ratio: Option<f64>| Target {
+            about: "hot, 64 MiB".to_owned(),
+            measured: measured.to_owned(),
+            against: "the floor".to_owned(),
+            measured_ns: ratio.map(|ratio| ratio * 5_000.0),
+            against_ns: ratio.map(|_| 5_000.0),
+            ratio,
+            at_most: Some(2.0),
+            reached: ratio.map(|ratio| ratio <= 2.0),
+            remark: None,
+        };
+        let targets = [target("one", Some(1.8)), target("two", Some(2.4)), target("three", None)];
+        let table = table_of_targets(&targets);
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines[0], "hot, 64 MiB");
+        assert_eq!(lines[1], "  reached          1.8 ≤ 2      one 9 µs, against the floor 5 µs");
+        assert_eq!(lines[2], "  MISSED           2.4 ≤ 2      two 12 µs, against the floor 5 µs");
+        assert_eq!(lines[3], "  not measured       – ≤ 2      three –, against the floor –");
+        assert_eq!(lines.len(), 4);
+        assert_eq!(table_of_targets(&[]), "");
+    }
 }

@@ -8,6 +8,7 @@ use answer::answer;
 use std::collections::BTreeMap;
 
 mod answer;
+mod targets;
 
 /// What the summary is of.
 #[derive(Clone, Debug)]
@@ -44,11 +45,13 @@ pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summar
         trials,
         crashes: run.trials.iter().map(|trial| trial.crashes).sum(),
         answer: Vec::new(),
+        targets: Vec::new(),
         skipped,
         floors: run.floors,
         measurements: run.measurements,
         cells,
     };
+    summary.targets = targets::targets(&summary);
     summary.answer = answer(&summary, run.trials, run.planned_trials, &is_memory_fault);
     summary
 }
@@ -102,10 +105,9 @@ fn cell(levels: &Levels, trials: &[&Trial], floors: &[Floor], skipped: &mut Vec<
     let hand_over_ns = distribution(|phases| phases.hand_over_ns);
 
     let started_by = tally(trials.iter().filter_map(|trial| trial.started_by.clone()));
-    let floor =
-        agreed(trials.iter().filter(|trial| trial.phases.recovery_ns.is_some()).map(|trial| notice_class(trial)))
-            .flatten()
-            .and_then(|notice| floor_of(floors, levels, notice, start_of(levels, &started_by)?));
+    let floor = prevailing(trials.iter().filter(|trial| trial.phases.recovery_ns.is_some()).map(|t| notice_class(t)))
+        .flatten()
+        .and_then(|notice| floor_of(floors, levels, notice, start_of(levels, &started_by)?));
     let over = |measured: &Option<Distribution>, floor: Option<f64>| {
         measured.as_ref().zip(floor.filter(|floor| *floor > 0.0)).map(|(measured, floor)| measured.p50 / floor)
     };
@@ -204,6 +206,14 @@ pub fn name_of(levels: &Levels) -> String {
 fn agreed<T: PartialEq>(mut items: impl Iterator<Item = T>) -> Option<T> {
     let first = items.next()?;
     items.all(|item| item == first).then_some(first)
+}
+
+/// The value that 99 % of the items are at least, so that one odd trial in thousands does not leave a cell without its
+/// floor; `None` where they differ more, or there are none.
+fn prevailing<T: Ord>(items: impl Iterator<Item = T>) -> Option<T> {
+    let counts = tally(items);
+    let all: u64 = counts.values().sum();
+    counts.into_iter().find(|(_, n)| n * 100 >= all * 99).map(|(item, _)| item)
 }
 
 /// How often each item occurs.

@@ -47,6 +47,24 @@ pub fn percent(share: f64) -> String {
     }
 }
 
+/// A ratio, as `1.84`; near 1 with three decimals, as `1.021`; one that is small as a part, as `1/230`.
+pub fn ratio(ratio: f64) -> String {
+    match ratio {
+        _ if (0.9..1.1).contains(&ratio) => format!("{ratio:.3}"),
+        _ if ratio > 0.0 && ratio < 0.1 => format!("1/{}", three_digits(1.0 / ratio)),
+        _ => three_digits(ratio),
+    }
+}
+
+/// The most that a ratio may be, as `≤ 1.3`, and below 1 as `≤ 1/3`; `–` where there is none.
+pub fn at_most(most: Option<f64>) -> String {
+    match most {
+        None => "–".to_owned(),
+        Some(most) if most > 0.0 && most < 1.0 => format!("≤ 1/{}", three_digits(1.0 / most)),
+        Some(most) => format!("≤ {}", three_digits(most)),
+    }
+}
+
 /// A count with its noun, as `1 trial` and `2 trials`.
 pub fn count(count: u64, singular: &str, plural: &str) -> String {
     format!("{count} {}", if count == 1 { singular } else { plural })
@@ -88,6 +106,15 @@ mod tests {
         assert_eq!(figure(12.5, Unit::Count), "12.5");
         assert_eq!(figure(1536.0, Unit::Bytes), "1.5 KiB");
         assert_eq!(figure(1_012_340.0, Unit::Millionths), "1.0123");
+    }
+
+    #[test]
+    fn a_ratio_is_a_number_or_a_part() {
+        assert_eq!((ratio(1.843), ratio(0.43)), ("1.84".to_owned(), "0.43".to_owned()));
+        assert_eq!(ratio(1.0204), "1.020");
+        assert_eq!((ratio(0.004), ratio(0.0)), ("1/250".to_owned(), "0".to_owned()));
+        assert_eq!((at_most(Some(1.3)), at_most(Some(1.0 / 3.0))), ("≤ 1.3".to_owned(), "≤ 1/3".to_owned()));
+        assert_eq!(at_most(None), "–");
     }
 
     #[test]

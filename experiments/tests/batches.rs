@@ -2,7 +2,11 @@
 
 use crashbed_experiments::record::{Outcome, Trial, Verdict};
 use crashbed_experiments::results;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -93,6 +97,18 @@ fn each_crash_of_a_batch_is_a_trial_and_can_be_made_again_alone() {
     let summary = results.summary.unwrap();
     assert!(summary.complete);
     assert_eq!((summary.crashes, summary.cells.len()), (results.trials.len() as u64, in_cells.len()));
+
+    // Packed, the folder is read as before.
+    let (plain, packed) = (folder.path().join("out/trials.jsonl"), folder.path().join("out/trials.jsonl.gz"));
+    let mut packer = GzEncoder::new(File::create(packed).unwrap(), Compression::best());
+    packer.write_all(&std::fs::read(&plain).unwrap()).unwrap();
+    packer.finish().unwrap();
+    std::fs::remove_file(plain).unwrap();
+    for command in ["report", "plot"] {
+        let output = crashbed(folder.path(), &[command, "out"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(results::load(&folder.path().join("out")).unwrap().summary.unwrap(), summary);
 
     let line = results.trials.iter().position(|trial| trial.levels.load == "busy").unwrap() + 1;
     let again = crashbed(folder.path(), &["trial", "--from", "out", "--line", &line.to_string()]);

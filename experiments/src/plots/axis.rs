@@ -134,6 +134,32 @@ impl Axis {
     }
 }
 
+/// Pixels between the labels of an upward axis, at the least.
+const LINE: f64 = 17.0;
+
+impl Axis {
+    /// Draws the grid of an axis that was laid from 0 on and stands upright: from `bottom` upwards, across a panel from
+    /// `left` to `right`, its labels to the left.
+    pub(super) fn draw_upwards(
+        &self,
+        sheet: &mut Sheet,
+        (left, right): (f64, f64),
+        bottom: f64,
+        label: fn(f64) -> String,
+    ) {
+        let mut free_from = f64::INFINITY;
+        for (value, labelled) in self.ticks() {
+            let y = bottom - self.x(value);
+            sheet.line(vec![(left, y), (right, y)], 1, if labelled { GRID } else { FAINT_GRID });
+            if labelled && y <= free_from {
+                let text = if value == 0.0 { "0".to_owned() } else { label(value) };
+                sheet.text(left - 8.0, y + 5.0, Align::Right, LABEL, text);
+                free_from = y - LINE;
+            }
+        }
+    }
+}
+
 fn bounds(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.fold(None, |bounds, value| match bounds {
         None => Some((value, value)),

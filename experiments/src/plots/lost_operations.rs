@@ -18,8 +18,9 @@ pub(super) const READING: &str = "Each point is one trial with a crash: how many
 const ROW: f64 = 44.0;
 const BOX: f64 = 30.0;
 const RIGHT: f64 = 190.0;
-/// The most points that a row shows; of more, every k-th in order of size, so that the shape stays.
+/// The most points that a row and a sheet show; of more, every k-th in order of size, so that the shape stays.
 const POINTS: usize = 400;
+const POINTS_IN_ALL: usize = 6_000;
 
 pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     let mut sheet = Sheet::new(1200);
@@ -48,6 +49,8 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
         let rows = panels.entry(Panel::of(&trial.levels)).or_default();
         rows.entry(&trial.levels.policy).or_default().push(trial.lost_operations);
     }
+    let rows_in_all = panels.values().map(BTreeMap::len).sum::<usize>().max(1);
+    let points = (POINTS_IN_ALL / rows_in_all).clamp(1, POINTS);
     for (panel, rows) in panels {
         sheet.text(MARGIN, y + 18.0, Align::Left, PANEL_TITLE, fit(&panel.name(), PANEL_TITLE, left + width));
         let top = y + 28.0;
@@ -58,18 +61,18 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
             sheet.text(left - 16.0, middle + 5.0, Align::Right, LABEL, fit(policy, LABEL, label));
             samples.sort_unstable();
             let series = policies.iter().position(|known| *known == policy).unwrap_or_default();
-            draw_row(&mut sheet, &axis, middle, &samples, series);
+            draw_row(&mut sheet, &axis, middle, (&samples, points), series);
         }
     }
     sheet.ending_at(y)
 }
 
-fn draw_row(sheet: &mut Sheet, axis: &Axis, middle: f64, sorted: &[u64], series: usize) {
+fn draw_row(sheet: &mut Sheet, axis: &Axis, middle: f64, (sorted, points): (&[u64], usize), series: usize) {
     let at = |p: f64| quantile(sorted, p).unwrap_or(0.0);
     let (low, median, high) = (axis.x(at(0.25)), axis.x(at(0.5)), axis.x(at(0.75)));
     sheet.rect(low - 1.0, middle - BOX / 2.0, high - low + 2.0, BOX, tint(GREY, 0.3));
     let look = look(series);
-    let stride = sorted.len().div_ceil(POINTS).max(1);
+    let stride = sorted.len().div_ceil(points).max(1);
     for (index, value) in sorted.iter().enumerate().step_by(stride) {
         // Spread over the row by the golden ratio, which keeps neighbours apart and needs no random numbers.
         let offset = ((index / stride) as f64 * 0.618_033_988_75).fract() - 0.5;

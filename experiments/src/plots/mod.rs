@@ -4,14 +4,19 @@
 //! draw. A plot without data is still drawn and says why it is empty.
 
 mod axis;
+mod costs;
+mod ecdf;
 mod heading;
+mod heartbeat;
 mod legend;
 mod lost_operations;
 mod outcomes;
 mod panels;
 mod phases;
+mod plane;
 mod recovery_ecdf;
 mod sheet;
+mod starts;
 mod style;
 
 use crate::output::write_whole;
@@ -33,6 +38,12 @@ pub enum Plot {
     Outcomes,
     /// Lost operations by policy.
     LostOperations,
+    /// Recovery latency as ECDF by start.
+    Starts,
+    /// Recovery latency against what spares take.
+    Costs,
+    /// A heartbeat's deadline against false alarms and the time to notice a hang.
+    Heartbeat,
 }
 
 /// Why a plot could not be drawn or written.
@@ -59,7 +70,27 @@ impl PlotError {
 
 impl Plot {
     /// All plots, in the order of the report.
-    pub const ALL: [Self; 4] = [Self::Outcomes, Self::RecoveryEcdf, Self::Phases, Self::LostOperations];
+    pub const ALL: [Self; 7] = [
+        Self::Starts,
+        Self::Costs,
+        Self::Outcomes,
+        Self::RecoveryEcdf,
+        Self::Phases,
+        Self::LostOperations,
+        Self::Heartbeat,
+    ];
+
+    /// The plots that a run asks for, in the order of the report: those of starts, costs and heartbeats only where it
+    /// varied or measured these, all others always.
+    pub fn of(summary: &Summary, trials: &[Trial]) -> Vec<Self> {
+        let applies = |plot: &Self| match plot {
+            Self::Starts => starts::applies(trials),
+            Self::Costs => costs::applies(summary),
+            Self::Heartbeat => heartbeat::applies(summary),
+            Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => true,
+        };
+        Self::ALL.into_iter().filter(applies).collect()
+    }
 
     /// The name of its files, without their ending.
     pub fn name(self) -> &'static str {
@@ -68,6 +99,9 @@ impl Plot {
             Self::Phases => "phases",
             Self::Outcomes => "outcomes",
             Self::LostOperations => "lost-operations",
+            Self::Starts => "recovery-by-start",
+            Self::Costs => "spare-costs",
+            Self::Heartbeat => "heartbeat",
         }
     }
 
@@ -78,6 +112,9 @@ impl Plot {
             Self::Phases => phases::TITLE,
             Self::Outcomes => outcomes::TITLE,
             Self::LostOperations => lost_operations::TITLE,
+            Self::Starts => starts::TITLE,
+            Self::Costs => costs::TITLE,
+            Self::Heartbeat => heartbeat::TITLE,
         }
     }
 
@@ -88,6 +125,9 @@ impl Plot {
             Self::Phases => phases::READING,
             Self::Outcomes => outcomes::READING,
             Self::LostOperations => lost_operations::READING,
+            Self::Starts => starts::READING,
+            Self::Costs => costs::READING,
+            Self::Heartbeat => heartbeat::READING,
         }
     }
 
@@ -97,6 +137,9 @@ impl Plot {
             Self::Phases => phases::sheet(trials),
             Self::Outcomes => outcomes::sheet(trials),
             Self::LostOperations => lost_operations::sheet(trials),
+            Self::Starts => starts::sheet(summary, trials),
+            Self::Costs => costs::sheet(summary),
+            Self::Heartbeat => heartbeat::sheet(summary),
         }
     }
 
@@ -117,7 +160,7 @@ impl Plot {
     }
 }
 
-/// Draws every plot into `dir/plots/`, as SVG and PNG, and returns the files' paths. A file is there whole or not at
+/// Draws the plots that the run asks for into `dir/plots/`, as SVG and PNG, and returns the files' paths. A file is there whole or not at
 /// all; one of an earlier drawing is replaced.
 ///
 /// # Errors
@@ -126,7 +169,7 @@ pub fn draw_all(dir: &Path, summary: &Summary, trials: &[Trial]) -> Result<Vec<P
     let folder = dir.join("plots");
     std::fs::create_dir_all(&folder).map_err(|source| PlotError::Write { path: folder.clone(), source })?;
     let mut paths = Vec::new();
-    for plot in Plot::ALL {
+    for plot in Plot::of(summary, trials) {
         let sheet = plot.sheet(summary, trials);
         for (ending, bytes) in [("svg", sheet.svg()?.into_bytes()), ("png", sheet.png()?)] {
             let path = folder.join(format!("{}.{ending}", plot.name()));

@@ -1,8 +1,8 @@
-//! What a recovery consists of: the median of each phase, stacked, a row a policy and a panel a path.
+//! What a recovery consists of: the median of each phase, stacked, a row a policy and start, and a panel a path.
 
 use super::axis::Axis;
 use super::legend::{Symbol, ink_on};
-use super::panels::LatencyPanel;
+use super::panels::{LatencyPanel, policy_and_start};
 use super::sheet::{Align, Sheet};
 use super::style::{
     BLACK, BLUE, GREEN, LABEL, MARGIN, Marker, ORANGE, PANEL_TITLE, PURPLE, SKY_BLUE, TextStyle, WHITE, YELLOW, fit,
@@ -15,7 +15,7 @@ use plotters::style::RGBColor;
 use std::collections::BTreeMap;
 
 pub(super) const TITLE: &str = "Phases of a recovery";
-pub(super) const READING: &str = "Each bar is a policy's recovery, cut into its phases in the order of the legend, \
+pub(super) const READING: &str = "Each bar is a policy's recovery, by its start and load where these are not cold and none, cut into its phases in the order of the legend, \
     each as long as its median. The diamond is the median of the whole recovery, whose figure stands at the right; it \
     differs from the bar's end where the phases do not vary together. Hangs, which only the heartbeat's deadline \
     reveals, have panels of their own. Every panel has its own time scale.";
@@ -36,10 +36,10 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
         TITLE,
         "Median of each phase, all faults; hangs, which only the heartbeat reveals, apart; each panel has its own time scale",
     );
-    let mut panels: BTreeMap<LatencyPanel<'_>, BTreeMap<&str, Row<'_>>> = BTreeMap::new();
+    let mut panels: BTreeMap<LatencyPanel<'_>, BTreeMap<String, Row<'_>>> = BTreeMap::new();
     for trial in trials.iter().filter(|trial| trial.phases.recovery_ns.is_some()) {
         let rows = panels.entry(LatencyPanel::of(trial)).or_default();
-        rows.entry(&trial.levels.policy).or_default().push(&trial.phases);
+        rows.entry(policy_and_start(&trial.levels)).or_default().push(&trial.phases);
     }
     if panels.is_empty() {
         let bottom = sheet.no_data(y, &super::why_empty(trials));
@@ -67,13 +67,13 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     sheet.ending_at(y)
 }
 
-fn draw_panel(sheet: &mut Sheet, top: f64, (left, width): (f64, f64), rows: &BTreeMap<&str, Row<'_>>) -> f64 {
+fn draw_panel(sheet: &mut Sheet, top: f64, (left, width): (f64, f64), rows: &BTreeMap<String, Row<'_>>) -> f64 {
     let medians: Vec<(&str, [f64; 6], f64, usize)> = rows
         .iter()
         .map(|(policy, row)| {
             let part = |i: usize| median(row.iter().filter_map(|phases| phases.parts()[i].1).collect());
             let whole = median(row.iter().filter_map(|phases| phases.recovery_ns).collect());
-            (*policy, std::array::from_fn(|i| part(i).unwrap_or(0.0)), whole.unwrap_or(0.0), row.len())
+            (policy.as_str(), std::array::from_fn(|i| part(i).unwrap_or(0.0)), whole.unwrap_or(0.0), row.len())
         })
         .collect();
     let ends = medians.iter().map(|(_, parts, whole, _)| parts.iter().sum::<f64>().max(*whole));

@@ -3,8 +3,56 @@
 use super::sheet::{Align, Shape, Sheet};
 use super::style::text_width;
 use super::*;
+use crate::record::{Distribution, Measurement, Unit};
 use crate::sample_trials::run;
 use crate::summary::{Run, summarize};
+
+/// The plots that every run has.
+const ALWAYS: [Plot; 4] = [Plot::Outcomes, Plot::RecoveryEcdf, Plot::Phases, Plot::LostOperations];
+
+/// Trials of every start, size and load, with what spares cost.
+fn of_all_starts() -> Vec<Trial> {
+    let mechanisms = ["copy-on-write", "full-copy", "undo-log", "dirty-pages", "fork"];
+    let faults = ["null-read".to_owned(), "kill".to_owned()];
+    let mut trials = Vec::new();
+    for (start, cost) in [("cold", None), ("warm", Some(3_000)), ("hot", Some(50_000_000)), ("auto", Some(70_000))] {
+        for (load, region_bytes) in [("none", 1 << 20), ("none", 64 << 20), ("none", 1 << 30), ("busy", 64 << 20)] {
+            for mut trial in run(&["zero-state", "checkpoint-resume"], &mechanisms, &["kv"], &faults, 3) {
+                trial.levels.spare = start.to_owned();
+                trial.levels.load = load.to_owned();
+                trial.levels.region_bytes = region_bytes;
+                trial.spare_processor_ns = cost;
+                trial.spare_memory_bytes = cost.map(|cost| cost / 2);
+                trials.push(trial);
+            }
+        }
+    }
+    trials
+}
+
+/// What a heartbeat's deadlines cost, with false alarms from never to always.
+fn heartbeats() -> Vec<Measurement> {
+    let mut rows = Vec::new();
+    for (load, factor) in [("none", 0), ("busy", 9)] {
+        for deadline_ms in [1, 2, 5, 10, 100_u64] {
+            let alarms = (0..4).map(|round| factor * round * 30_000 / deadline_ms).collect();
+            let detection = (0..10).map(|hang| deadline_ms * 1_000_000 + hang * 10_000 * (factor + 1)).collect();
+            for (row, unit, figures) in [("false-alarms", Unit::Millionths, alarms), ("detection", Unit::Ns, detection)]
+                as [(_, _, Vec<u64>); 2]
+            {
+                rows.push(Measurement {
+                    measure: "heartbeat".to_owned(),
+                    row: row.to_owned(),
+                    levels: [("deadline-ms".to_owned(), deadline_ms.into()), ("load".to_owned(), load.into())].into(),
+                    unit,
+                    distribution: Distribution::of(figures).unwrap(),
+                    note: String::new(),
+                });
+            }
+        }
+    }
+    rows
+}
 
 /// Data from nothing to far more than a run has, each with a name.
 fn cases() -> Vec<(&'static str, Vec<Trial>)> {
@@ -31,10 +79,13 @@ fn cases() -> Vec<(&'static str, Vec<Trial>)> {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             run(&names, &["undo-log", "fork"], &["kv"], &faults(3), 3)
         }),
+        ("all starts", of_all_starts()),
     ]
 }
 
+/// A summary of the trials, with heartbeats where these have several starts.
 fn summary_of(trials: &[Trial]) -> Summary {
+    let has_starts = trials.iter().any(|trial| trial.levels.spare == "hot");
     let planned_trials = trials.len() as u64;
     summarize(
         Run {
@@ -42,7 +93,7 @@ fn summary_of(trials: &[Trial]) -> Summary {
             trials,
             planned_trials,
             floors: Vec::new(),
-            measurements: Vec::new(),
+            measurements: if has_starts { heartbeats() } else { Vec::new() },
             skipped: Vec::new(),
         },
         |_| false,
@@ -93,9 +144,13 @@ fn every_svg_is_xml_and_shows_the_levels() {
             let shown: String = document.descendants().filter_map(|node| node.text()).collect();
             assert!(shown.contains(plot.title()), "{case}: no title");
             let crashed = trials.iter().any(|trial| trial.crashes > 0);
-            let has_data = crashed || plot == Plot::Outcomes && !trials.is_empty();
+            let has_data = match plot {
+                Plot::Starts | Plot::Costs | Plot::Heartbeat => Plot::of(&summary, &trials).contains(&plot),
+                Plot::Outcomes => !trials.is_empty(),
+                Plot::RecoveryEcdf | Plot::Phases | Plot::LostOperations => crashed,
+            };
             assert_eq!(shown.contains("no data: because"), !has_data, "{case}, {plot:?}");
-            if crashed && case != "long names" {
+            if has_data && crashed && case != "long names" && ALWAYS.contains(&plot) {
                 for trial in &trials {
                     assert!(shown.contains(&trial.levels.policy), "{case}, {plot:?}: {}", trial.levels.policy);
                     assert!(shown.contains(&trial.levels.mechanism), "{case}, {plot:?}: {}", trial.levels.mechanism);
@@ -115,7 +170,7 @@ fn all_files_are_written_whole_and_again() {
     let dir = tempfile::tempdir().unwrap();
     for _ in 0..2 {
         let paths = draw_all(dir.path(), &summary, &trials).unwrap();
-        assert_eq!(paths.len(), 2 * Plot::ALL.len());
+        assert_eq!(paths.len(), 2 * ALWAYS.len());
         for path in paths {
             let bytes = std::fs::read(&path).unwrap();
             if path.extension().is_some_and(|ending| ending == "png") {
@@ -132,7 +187,44 @@ fn all_files_are_written_whole_and_again() {
     }
     let left: Vec<_> =
         std::fs::read_dir(dir.path().join("plots")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(left.len(), 2 * Plot::ALL.len(), "no passing file is left: {left:?}");
+    assert_eq!(left.len(), 2 * ALWAYS.len(), "no passing file is left: {left:?}");
+}
+
+#[test]
+fn plots_of_starts_are_drawn_where_starts_were_varied_and_name_them() {
+    let trials = of_all_starts();
+    let summary = summary_of(&trials);
+    assert_eq!(Plot::of(&summary, &trials), Plot::ALL);
+    let svg = |plot: Plot| plot.svg(&summary, &trials).unwrap();
+    for plot in [Plot::Starts, Plot::Costs] {
+        for start in ["cold", "warm", "hot", "auto", "64 MiB", "1 GiB", "busy"] {
+            assert!(svg(plot).contains(start), "{plot:?}: no {start}");
+        }
+    }
+    assert!(svg(Plot::RecoveryEcdf).contains("start cold, load none"), "an ECDF of all starts mixed says nothing");
+    assert!(svg(Plot::Phases).contains("checkpoint-resume, hot, busy"));
+    for load in ["nothing else runs", "load busy"] {
+        assert!(svg(Plot::Heartbeat).contains(load), "no {load}");
+    }
+    let cold: Vec<Trial> = trials.into_iter().filter(|trial| trial.levels.spare == "cold").collect();
+    let cold = cold.into_iter().map(|trial| Trial { spare_processor_ns: None, spare_memory_bytes: None, ..trial });
+    let cold: Vec<Trial> = cold.collect();
+    assert_eq!(Plot::of(&summary_of(&cold), &cold), ALWAYS);
+}
+
+#[test]
+fn a_sheet_of_many_trials_stays_small() {
+    let mut trials = Vec::new();
+    for (number, mut trial) in (0..).zip(of_all_starts().into_iter().cycle().take(50_000)) {
+        trial.phases.recovery_ns = Some(8_000 + number * 13 % 900_000);
+        trial.lost_operations = number % 3_000;
+        trials.push(trial);
+    }
+    let summary = summary_of(&trials);
+    for plot in Plot::ALL {
+        let size = plot.svg(&summary, &trials).unwrap().len();
+        assert!(size < 3_000_000, "{plot:?}: {size} bytes");
+    }
 }
 
 #[test]

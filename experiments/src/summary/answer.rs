@@ -2,7 +2,7 @@
 //!
 //! Nothing here ranks one policy or mechanism over another: the trials of a short run do not carry that.
 
-use super::{floor_of, name_of, notice_class, struck, tally};
+use super::{floor_of, name_of, notice_class, struck, tally, targets};
 use crate::record::{Distribution, Summary, Trial, Verdict};
 use crate::statistics::wilson;
 use crate::units::{bytes, count, duration, percent, three_digits};
@@ -30,11 +30,15 @@ pub(super) fn answer(
             summary.trials
         ));
     }
+    sentences.extend(targets::sentences(&summary.targets));
     sentences.push(crashes(summary, trials));
     sentences.extend(verdicts(trials));
     sentences.extend(silent_corruption(trials, is_memory_fault));
     sentences.extend(passes(summary));
-    sentences.extend(hand_over(summary, trials, is_memory_fault));
+    // Targets say it already.
+    if summary.targets.is_empty() {
+        sentences.extend(hand_over(summary, trials, is_memory_fault));
+    }
     sentences.extend(inconclusive(summary));
     sentences.extend(private_memory(summary));
     sentences.push("Nothing here ranks one policy or mechanism over another.".to_owned());

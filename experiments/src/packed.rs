@@ -1,0 +1,99 @@
+//! The trials of a run's folder as text, from `trials.jsonl` or from `trials.jsonl.gz`.
+//!
+//! A run writes plain lines, so that whoever interrupts it keeps them. A folder that is kept may be packed afterwards,
+//! by `gzip -9 -n trials.jsonl`, to a tenth of its size; everything that reads a folder reads it all the same.
+
+use crate::output::TRIALS;
+use flate2::read::MultiGzDecoder;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+/// The file of packed trials.
+pub const PACKED_TRIALS: &str = "trials.jsonl.gz";
+
+/// Why a folder's trials could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PackedError {
+    /// They are there twice, and may differ.
+    #[error("{} holds both {TRIALS} and {PACKED_TRIALS}; remove the one that is not meant", folder.display())]
+    Both {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A file could not be read, or not be unpacked.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The file that holds the trials of the run in `folder`, and its text, unpacked.
+///
+/// # Errors
+/// [`PackedError`]; with neither file there, [`PackedError::Read`] of the plain one.
+pub fn trials(folder: &Path) -> Result<(PathBuf, Vec<u8>), PackedError> {
+    let (plain, packed) = (folder.join(TRIALS), folder.join(PACKED_TRIALS));
+    match (std::fs::read(&plain), std::fs::read(&packed)) {
+        (Ok(_), Ok(_)) => Err(PackedError::Both { folder: folder.to_owned() }),
+        (Ok(text), Err(error)) if error.kind() == ErrorKind::NotFound => Ok((plain, text)),
+        (Err(error), Ok(bytes)) if error.kind() == ErrorKind::NotFound => {
+            let mut text = Vec::new();
+            match MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text) {
+                Ok(_) => Ok((packed, text)),
+                Err(source) => Err(PackedError::Read { path: packed, source }),
+            }
+        }
+        (Ok(_), Err(source)) => Err(PackedError::Read { path: packed, source }),
+        (Err(source), _) => Err(PackedError::Read { path: plain, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, GzBuilder};
+    use std::io::Write;
+
+    fn pack(text: &[u8]) -> Vec<u8> {
+        let mut packer = GzBuilder::new().write(Vec::new(), Compression::best());
+        packer.write_all(text).unwrap();
+        packer.finish().unwrap()
+    }
+
+    #[test]
+    fn packed_trials_are_the_same_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let text: Vec<u8> = (0..5_000).flat_map(|line| format!("{{\"trial\": {line}}}\n").into_bytes()).collect();
+        std::fs::write(folder.path().join(TRIALS), &text).unwrap();
+        assert_eq!(trials(folder.path()).unwrap(), (folder.path().join(TRIALS), text.clone()));
+
+        std::fs::write(folder.path().join(PACKED_TRIALS), pack(&text)).unwrap();
+        assert!(matches!(trials(folder.path()).unwrap_err(), PackedError::Both { .. }));
+        std::fs::remove_file(folder.path().join(TRIALS)).unwrap();
+        assert_eq!(trials(folder.path()).unwrap(), (folder.path().join(PACKED_TRIALS), text));
+    }
+
+    #[test]
+    fn a_packed_file_that_is_cut_off_or_damaged_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = pack(b"{}\n{}\n");
+        let mut damaged = whole.clone();
+        // A bit of the checksum, which precedes the length's four bytes at the end.
+        damaged[whole.len() - 5] ^= 1;
+        for bytes in [&whole[..whole.len() - 1], &whole[..12], &damaged, b"{}\n"] {
+            std::fs::write(folder.path().join(PACKED_TRIALS), bytes).unwrap();
+            let error = trials(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(PACKED_TRIALS), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_either_the_plain_file_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = trials(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(TRIALS) && !error.contains(PACKED_TRIALS), "{error}");
+    }
+}
