@@ -75,7 +75,7 @@ fn first_operation(numbers: &mut Vec<u64>) {
 }
 
 fn bare(daemon: &mut Daemon<Vec<u64>>, start: BareStart) -> crashbed::Result<(u64, u64)> {
-    let lap = daemon.floor(BareNotice::Signal, start, |_, numbers| first_operation(numbers))?;
+    let lap = daemon.floor(BareNotice::Signal, start, WORK, |_, numbers| first_operation(numbers))?;
     Ok((lap.hand_over_ns, lap.recovery_ns))
 }
 

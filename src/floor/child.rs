@@ -11,6 +11,7 @@ use crate::region::Region;
 use crate::sys::{clock, memory, process, processors, signal};
 use crate::transaction::Tx;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::time::Duration;
 
 /// The first operation, on the state at an address.
 pub(super) type FirstOperation<'a> = dyn Fn(&Tx<'_>, u64) + 'a;
@@ -22,6 +23,8 @@ pub(super) struct Role<'a> {
     pub(super) mailbox: &'a Mailbox,
     pub(super) board: &'a Board,
     pub(super) start: BareStart,
+    /// How long the doomed child works before it dies.
+    pub(super) work: Duration,
     pub(super) daemon: i32,
 }
 
@@ -96,7 +99,7 @@ pub(super) fn doom(role: Role<'_>, notice: BareNotice, target: Target<'_>) {
     }
     role.board.touch();
     let me = process::id();
-    settle();
+    work(role.work);
     role.board.fault_ns.store(clock::now_ns(), Ordering::Relaxed);
     match notice {
         BareNotice::Signal | BareNotice::Waitpid => signal::fault(),
@@ -107,11 +110,13 @@ pub(super) fn doom(role: Role<'_>, notice: BareNotice, target: Target<'_>) {
     }
 }
 
-/// Works on for a moment, as a transaction has before it crashes: whoever waits is asleep by then, and the faults that
-/// the fork left both of them are over. Without this the floor would be slower than what it is the floor of.
-pub(super) fn settle() {
-    const MOMENT_NS: u64 = 500_000;
-    let until = clock::now_ns() + MOMENT_NS;
+/// How long the children of the paths without a region work.
+pub(super) const MOMENT: Duration = Duration::from_micros(500);
+
+/// Works on, as a transaction does before it crashes: whoever waits is asleep by then, and the faults that the fork left
+/// both of them are over. Without this the floor would be slower than what it is the floor of.
+pub(super) fn work(time: Duration) {
+    let until = clock::now_ns().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     while clock::now_ns() < until {
         std::hint::spin_loop();
     }

@@ -12,7 +12,7 @@
 //! ```
 
 use super::board::Line;
-use super::child::settle;
+use super::child::{MOMENT, work};
 use super::processes::Child;
 use super::track::{Track, WARM_UP, Words};
 use crate::error::Result;
@@ -138,7 +138,7 @@ pub(super) fn to_process(wait: Wait, laps: usize) -> Result<Vec<u64>> {
         prepare(&track, on_fault, parent);
         let words = track.words();
         track.walk(|lap| {
-            settle();
+            work(MOMENT);
             let fault_ns = clock::now_ns();
             fault_and_go_on();
             sleep_until(&words.answered, lap);
@@ -191,7 +191,7 @@ pub(super) fn to_fork(laps: usize) -> Result<Vec<u64>> {
         process::forbid_core_dump();
         signal::take_handler_away(libc::SIGSEGV);
         if process::die_with_parent(parent) {
-            settle();
+            work(MOMENT);
             words.fault_ns.store(clock::now_ns(), Ordering::Relaxed);
             signal::fault();
         }

@@ -23,6 +23,7 @@ pub(super) fn lap(
     core: &Core,
     notice: BareNotice,
     start: BareStart,
+    work: Duration,
     first_operation: &FirstOperation<'_>,
 ) -> Result<Lap> {
     let region = core.region();
@@ -31,7 +32,7 @@ pub(super) fn lap(
     // For the crash handler that a successor has from its daemon.
     let mailbox = region.seat(0);
     mailbox.prepare(0, 0, clock::now_ns());
-    let role = Role { region, mailbox, board, start, daemon: process::id() };
+    let role = Role { region, mailbox, board, start, work, daemon: process::id() };
     let succeed = || child::succeed(role, first_operation);
 
     let mut ahead = None;

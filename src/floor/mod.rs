@@ -88,6 +88,8 @@ impl<S: Recoverable + Default> Daemon<S> {
     ///
     /// `first_operation` runs in the successor as a transaction's closure does: what it allocates lives in the region, or
     /// in scratch where it asks for that.
+    /// The doomed child works for `work` before it dies: as long as the transactions that the lap is held against have,
+    /// as caches and clocks that had longer to cool make every path slower.
     /// Under copy on write the doomed child has written no page, so its death frees less than that of a transaction.
     ///
     /// # Errors
@@ -97,12 +99,13 @@ impl<S: Recoverable + Default> Daemon<S> {
         &mut self,
         notice: BareNotice,
         start: BareStart,
+        work: Duration,
         first_operation: impl Fn(&Tx<'_>, &mut S) + Sync,
     ) -> Result<Lap> {
         let region = self.core.region();
         let mechanism = self.core.mechanism();
         mechanism.begin(region).map_err(failed("closing the gate"))?;
-        let lap = lap::lap(&self.core, notice, start, &|tx, root| {
+        let lap = lap::lap(&self.core, notice, start, work, &|tx, root| {
             // SAFETY: `lap` passes the address of the state of type S, in a process where nothing else borrows it.
             first_operation(tx, unsafe { &mut *(root as *mut S) });
         });

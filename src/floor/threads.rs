@@ -1,6 +1,6 @@
 //! Stopping the threads of a process: one of them signals the others, each answers from a handler and sleeps there.
 
-use super::child::settle;
+use super::child::{MOMENT, work};
 use super::failed;
 use super::processes::Child;
 use super::track::{Track, Words};
@@ -89,7 +89,7 @@ fn stop_all(track: &Track<Nothing>, count: u32) -> std::io::Result<()> {
         while WORKING.load(Ordering::Acquire) < count {
             std::thread::yield_now();
         }
-        settle();
+        work(MOMENT);
         WORKING.store(0, Ordering::Relaxed);
         ANSWERS.store(0, Ordering::Relaxed);
         let begun_ns = clock::now_ns();

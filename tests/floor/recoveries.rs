@@ -6,6 +6,7 @@ use crashbed::{BareNotice, BareStart, Daemon, Error, Lap, MechanismKind, Outcome
 use crashbed_policies::CheckpointResume;
 use std::time::Duration;
 
+const WORK: Duration = Duration::from_micros(500);
 const DEADLINE: Duration = Duration::from_millis(20);
 const NOTICES: [BareNotice; 4] =
     [BareNotice::Signal, BareNotice::Waitpid, BareNotice::Kill, BareNotice::Heartbeat(DEADLINE)];
@@ -51,7 +52,7 @@ pub(crate) fn laps() -> crashbed::Result<()> {
 
 /// A lap whose first operation writes to two pages or more.
 fn lap(daemon: &mut Daemon<Words>, notice: BareNotice, start: BareStart) -> crashbed::Result<Lap> {
-    daemon.floor(notice, start, |tx, words| {
+    daemon.floor(notice, start, WORK, |tx, words| {
         assert_eq!(words.all, ["first"], "the successor did not find the last commit");
         words.all[0].push_str(" changed");
         words.all.push(tx.scratch(|| "added".repeat(2000)));
@@ -69,12 +70,12 @@ pub(crate) fn first_operation_fails() -> crashbed::Result<()> {
         add(daemon, "first")?;
         for (notice, start) in NOTICES.into_iter().flat_map(|notice| STARTS.map(|start| (notice, start))) {
             let what = format!("{notice:?} {start:?}");
-            let panicked = daemon.floor(notice, start, |_, words: &mut Words| {
+            let panicked = daemon.floor(notice, start, WORK, |_, words: &mut Words| {
                 words.all.clear();
                 panic!("on purpose");
             });
             assert!(matches!(panicked, Err(Error::Floor { process: "successor", .. })), "{what}: {panicked:?}");
-            let crashed = daemon.floor(notice, start, |_, words: &mut Words| {
+            let crashed = daemon.floor(notice, start, WORK, |_, words: &mut Words| {
                 words.all.clear();
                 std::process::abort();
             });
@@ -98,7 +99,7 @@ pub(crate) fn daemon_dies() -> crashbed::Result<()> {
         .declare(declaration, |daemon: &mut Daemon<Words>| {
             if daemon.restarts() == 0 {
                 add(daemon, "first")?;
-                let lap = daemon.floor(BareNotice::Signal, start, |_, words: &mut Words| {
+                let lap = daemon.floor(BareNotice::Signal, start, WORK, |_, words: &mut Words| {
                     words.all.push("never kept".to_owned());
                     let daemon = nix::unistd::getppid();
                     nix::sys::signal::kill(daemon, nix::sys::signal::Signal::SIGKILL).expect("kill the daemon");

@@ -52,7 +52,8 @@ pub(crate) fn one_writes_on() -> crashbed::Result<()> {
                 write_for_a_while(&mut cells.by_thread().next().unwrap_or_default()[..], board);
             }
             // It has a processor before the crash, however busy the machine is.
-            while tx.crashes() == 3 && counter(board, 0).load(Relaxed) == 0 {
+            let until = Instant::now() + Duration::from_secs(10);
+            while tx.crashes() == 3 && counter(board, 0).load(Relaxed) == 0 && Instant::now() < until {
                 tx.beat();
                 std::thread::yield_now();
             }

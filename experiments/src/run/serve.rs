@@ -241,10 +241,13 @@ impl<'a, W: Work> Bench<'a, W> {
         let Some(script) = script.filter(|_| self.daemon.state().work.is_loaded()) else {
             return Ok(Reply::Floor(Vec::new()));
         };
+        let work = Duration::from_micros(self.suite.batch.pause_us);
         let mut measured = Vec::new();
         for _ in 0..laps {
             let Some(index) = self.floor_operation(&script) else { break };
-            let lap = self.daemon.floor(notice, start, |tx, state| {
+            let lap = self.daemon.floor(notice, start, work, |tx, state| {
+                // As each operation of a trial, it looks first whether it is to be struck.
+                let _ = self.injector.before(index, state);
                 // An operation that the state refuses costs what it costs; nothing of it is kept.
                 let _ = state.work.operate(tx, &script, index, || ());
             })?;
