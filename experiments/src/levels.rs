@@ -213,6 +213,11 @@ where
         Ok(vec![self.0.deserialize(number.into_deserializer())?])
     }
 
+    // TOML has signed numbers; JSON, in which settings reach a measure, has these.
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(vec![self.0.deserialize(number.into_deserializer())?])
+    }
+
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
         Ok(vec![self.0.deserialize(text.into_deserializer())?])
     }

@@ -24,3 +24,20 @@ fn every_measure_runs_with_the_settings_that_a_suite_leaves_out() {
         assert!((row.check)(unknown).is_err(), "{}", row.name);
     }
 }
+
+#[test]
+fn one_level_reaches_a_measure_as_a_list_of_one_does() {
+    // As a suite has it, and as its process is given it.
+    for (name, settings) in [("steady", "commit_every = 7"), ("bare", "threads = 3"), ("live", "transactions = 2")] {
+        let text = format!("{{ {settings} }}");
+        assert!((named(name).unwrap().check)(ValueDeserializer::parse(&text).unwrap()).is_ok(), "{name}");
+        let table: toml::Table = toml::from_str(settings).unwrap();
+        let json = serde_json::to_string(&table).unwrap();
+        let read = match name {
+            "steady" => serde_json::from_str::<steady::Steady>(&json).map(drop),
+            "bare" => serde_json::from_str::<bare::Bare>(&json).map(drop),
+            _ => serde_json::from_str::<live::Live>(&json).map(drop),
+        };
+        assert!(read.is_ok(), "{name}: {read:?}");
+    }
+}
