@@ -6,6 +6,8 @@
 
 mod support;
 
+#[path = "handover/daemons.rs"]
+mod daemons;
 #[path = "handover/processors.rs"]
 mod processors;
 #[path = "handover/rounds.rs"]
@@ -39,6 +41,7 @@ const SCENARIOS: &[Scenario] = &[
     ("dies-waiting", spares::dies_waiting),
     ("is-looked-at-early", spares::is_looked_at_early),
     ("storm", storm::storm),
+    ("daemons-die", daemons::die_in_a_hand_over),
     ("processors", processors::are_given_back),
 ];
 
@@ -56,6 +59,7 @@ const TESTS: &[Test] = &[
     ("a_spare_may_die_at_any_moment", || each("dies-at-any-moment")),
     ("a_spare_may_die_while_it_waits", || each("dies-waiting")),
     ("a_daemon_may_look_at_a_crash_at_any_moment", || each("is-looked-at-early")),
+    ("a_daemon_may_die_in_a_hand_over", || each("daemons-die")),
     ("a_storm_of_crashes_leaves_no_trace", || storm::of_seconds(2)),
     ("who_was_drawn_gets_its_processors_back", || each("processors")),
 ];
