@@ -20,6 +20,8 @@ mod stops;
 mod storm;
 #[path = "handover/together.rs"]
 mod together;
+#[path = "handover/wild.rs"]
+mod wild;
 #[path = "handover/writers.rs"]
 mod writers;
 
@@ -41,6 +43,7 @@ const SCENARIOS: &[Scenario] = &[
     ("dies-waiting", spares::dies_waiting),
     ("is-looked-at-early", spares::is_looked_at_early),
     ("storm", storm::storm),
+    ("wild-writes", wild::writes_into_the_mailboxes),
     ("daemons-die", daemons::die_in_a_hand_over),
     ("processors", processors::are_given_back),
 ];
@@ -59,6 +62,7 @@ const TESTS: &[Test] = &[
     ("a_spare_may_die_at_any_moment", || each("dies-at-any-moment")),
     ("a_spare_may_die_while_it_waits", || each("dies-waiting")),
     ("a_daemon_may_look_at_a_crash_at_any_moment", || each("is-looked-at-early")),
+    ("a_wild_write_into_the_mailboxes_costs_no_state", wild::under_copy_on_write),
     ("a_daemon_may_die_in_a_hand_over", || each("daemons-die")),
     ("a_storm_of_crashes_leaves_no_trace", || storm::of_seconds(2)),
     ("who_was_drawn_gets_its_processors_back", || each("processors")),
