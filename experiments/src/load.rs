@@ -1,6 +1,6 @@
 //! Load: processes that compute without a pause beside the trials, one for each processor.
 //!
-//! Each is this program again ([`child`]): the tree must not hold what is no part of it. It tells by a byte that it has
+//! Each is this program again (`child.rs`): the tree must not hold what is no part of it. It tells by a byte that it has
 //! begun, so that no trial is made before.
 
 use crate::child;
