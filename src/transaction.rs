@@ -16,6 +16,7 @@ use crate::recoverable::Recoverable;
 use crate::region::{Region, StateHead};
 use crate::sys::{clock, event, process};
 use crate::threads::{self, Scope};
+use crate::turn::Turn;
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
@@ -96,6 +97,10 @@ impl Tx<'_> {
             mailbox.first_operation_ns.store(now, Ordering::Relaxed);
             let before = mailbox.faults_before.load(Ordering::Relaxed);
             mailbox.faults.store(process::page_faults().saturating_sub(before), Ordering::Relaxed);
+            if Turn::of(&mailbox.standby) == Turn::Taken {
+                // Its daemon may sleep until the predecessor is gone, and has the next successor to make ready.
+                event::raise(here::event());
+            }
         }
         self.prepare(now);
         if is_redone {
