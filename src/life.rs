@@ -22,7 +22,7 @@ use crate::policy::History;
 use crate::region::{Region, StateHead};
 use crate::scene::{Answered, CrashedRegion};
 use crate::spare::Start;
-use crate::sys::processors::Processors;
+use crate::sys::processors::{self, Processors};
 use crate::sys::{Errno, clock, keeper, process};
 use crate::transaction::Tx;
 use std::cell::Cell;
@@ -88,8 +88,11 @@ type Refusal = (&'static str, Errno);
 /// Runs a transaction, from its first instruction on. In the fork's child.
 pub(crate) fn run(region: &Region, program: &Program<'_>, history: &History, begin: Begin) -> ! {
     region.seat(begin.seat).started_ns.store(clock::now_ns(), Ordering::Relaxed);
-    if let Some(processors) = &begin.drawn {
-        processors.give(0);
+    if let Some(had) = &begin.drawn {
+        had.give(0);
+    }
+    if begin.crash.is_none() {
+        processors::ask_usual_slices();
     }
     become_transaction(region, &begin);
     point::pass(Point::Restore);

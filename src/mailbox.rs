@@ -13,6 +13,7 @@
 //! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
 //! | `heir` | the spare that would succeed the child | when it is ready |
 //! | `drawn` | child, in its crash handler | before it wakes its parent |
+//! | `kept_off` | child; parent | before the child wakes its parent; when that has woken |
 //! | `standby` | see there | while the child is a spare |
 //! | `end`, `failure` | child | before it exits |
 //!
@@ -68,6 +69,8 @@ pub(crate) struct Mailbox {
     pub(crate) heir: AtomicU32,
     /// The parent, where the crash handler drew it.
     pub(crate) drawn: Drawn,
+    /// The parent, where the child has taken over and keeps it off its processor.
+    pub(crate) kept_off: Drawn,
     pub(crate) standby: Standby,
     /// A panic's message, kept in case that it aborts the process.
     pub(crate) panic: Letter,
@@ -197,6 +200,7 @@ impl Mailbox {
         notice.claimed.store(0, Ordering::Relaxed);
         self.keeper.store(0, Ordering::Relaxed);
         self.drawn.clear();
+        self.kept_off.clear();
         standby.drawn.clear();
         standby.sleeper.store(0, Ordering::Relaxed);
         for child in &self.children {

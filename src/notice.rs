@@ -136,14 +136,16 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     record.stopped.store(u32::from(stopped), Ordering::Relaxed);
     record.stage.store(NOTICE_COMPLETE, Ordering::Release);
     // A request that is not answered yet is the daemon's to finish first: it may be changing the state at this moment.
-    let released = stopped && link::pending(mailbox).is_none() && release_heir(mailbox);
-    if stopped && !released {
+    let heir = heir(mailbox).filter(|_| stopped && link::pending(mailbox).is_none());
+    let heir = heir.filter(|heir| turn::release(&heir.standby, sleeper(heir)));
+    if stopped && heir.is_none() {
         // Before it can see that it has been told: who has gone on already would stay drawn.
         mailbox.drawn.draw(here::parent(), None);
     }
     record.stage.store(NOTICE_TOLD, Ordering::Release);
-    if !released {
-        event::raise(here::event());
+    match heir {
+        Some(heir) => turn::hurry(&heir.standby, sleeper(heir)),
+        None => event::raise(here::event()),
     }
     if stopped {
         // Who was drawn here runs at once, and not after the timer below was set.
@@ -156,10 +158,10 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     signal::die_of(signal)
 }
 
-/// Releases the spare that is to succeed this process, where there is one and it is ready. In the crash handler.
-fn release_heir(mailbox: &Mailbox) -> bool {
+/// The seat of the spare that is to succeed this process, where there is one.
+fn heir(mailbox: &Mailbox) -> Option<&'static Mailbox> {
     let seat = mailbox.heir.load(Ordering::Acquire) as usize;
-    seat.checked_sub(1).and_then(here::seat).is_some_and(|heir| turn::release(&heir.standby, sleeper(heir)))
+    seat.checked_sub(1).and_then(here::seat)
 }
 
 /// Whether the mailbox's incarnation has left a complete record.

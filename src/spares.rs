@@ -163,9 +163,9 @@ impl Supervision<'_> {
         ordered
     }
 
-    /// A successor has started: its own spare can wait.
-    pub(crate) fn after_hand_over(&mut self) {
-        self.spare_due_ns = clock::now_ns() + QUIET_NS;
+    /// A successor has started: its own spare can wait until it `works`.
+    pub(crate) fn after_hand_over(&mut self, works: bool) {
+        self.spare_due_ns = clock::now_ns() + if works { 0 } else { QUIET_NS };
     }
 
     /// The spare has ended by itself, or does not react.

@@ -86,8 +86,8 @@ impl Standby<'_> {
             match Turn::of(&mailbox.standby) {
                 Turn::Released if notice::is_complete(predecessor) && link::pending(predecessor).is_none() => {
                     self.start(mailbox, from, now_ns);
-                    give_back(mailbox);
-                    self.succeed(predecessor, mailbox, now_ns);
+                    let was_drawn = give_back(mailbox);
+                    self.succeed(predecessor, mailbox, now_ns, was_drawn);
                 }
                 Turn::Released => {
                     // Nobody released it but a wild write.
@@ -113,7 +113,7 @@ impl Standby<'_> {
     }
 
     /// Decides about the crash that its predecessor's handler has told, and works, at once or when it is ordered to.
-    fn succeed(&mut self, predecessor: &Mailbox, mailbox: &Mailbox, noticed_ns: u64) -> ! {
+    fn succeed(&mut self, predecessor: &Mailbox, mailbox: &Mailbox, noticed_ns: u64, was_drawn: bool) -> ! {
         let head = self.region.head();
         let committed = head.operations.load(Ordering::Relaxed);
         let crash = notice::read(predecessor, &Ending::Handled, noticed_ns, committed);
@@ -132,6 +132,10 @@ impl Standby<'_> {
             && !done;
         if by_itself {
             Turn::Released.change(standby, Turn::Taken);
+            // One that spun is drawn late, where it is drawn at all.
+            if !was_drawn {
+                give_back(mailbox);
+            }
         } else {
             Turn::Released.change(standby, Turn::Referred);
             event::raise(self.begin.event);
@@ -175,11 +179,9 @@ impl Standby<'_> {
     }
 }
 
-/// Gives a spare that was drawn the processors that it had.
-fn give_back(mailbox: &Mailbox) {
-    if let Some(processors) = mailbox.standby.drawn.had() {
-        processors.give(0);
-    }
+/// Gives a spare that was drawn the processors that it had; whether it was.
+fn give_back(mailbox: &Mailbox) -> bool {
+    mailbox.standby.drawn.had().is_some_and(|had| had.give(0))
 }
 
 /// Bytes of memory that are this process's alone: pages that are no file's, and page tables.

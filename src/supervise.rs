@@ -269,8 +269,9 @@ impl Supervision<'_> {
         self.report.add(recovery(crash, decision, noticed_ns, decided_ns, decided_ns));
         self.weigh(spare.member.seat);
         self.core.crew.bury(dead, PATIENCE);
+        let works = self.region.seat(spare.member.seat).first_operation_ns.load(Ordering::Relaxed) != 0;
         self.active = Some(spare.member);
-        self.after_hand_over();
+        self.after_hand_over(works);
         // A commit of several pieces may have been under way.
         self.mechanism.begin(self.region).map_err(failed("closing the gate"))
     }
@@ -359,7 +360,7 @@ impl Supervision<'_> {
             let begin = self.begin(Some(new), decision.action, set_aside);
             self.fork(begin)?;
         }
-        self.after_hand_over();
+        self.after_hand_over(false);
         Ok(None)
     }
 

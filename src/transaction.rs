@@ -14,7 +14,7 @@ use crate::point::{self, Point};
 use crate::prefault;
 use crate::recoverable::Recoverable;
 use crate::region::{Region, StateHead};
-use crate::sys::{clock, event, process};
+use crate::sys::{clock, event, process, processors};
 use crate::threads::{self, Scope};
 use crate::turn::Turn;
 use std::cell::Cell;
@@ -97,8 +97,13 @@ impl Tx<'_> {
             mailbox.first_operation_ns.store(now, Ordering::Relaxed);
             let before = mailbox.faults_before.load(Ordering::Relaxed);
             mailbox.faults.store(process::page_faults().saturating_sub(before), Ordering::Relaxed);
+            if self.crash.is_some() {
+                // A successor has what was its daemon's until here.
+                processors::ask_usual_slices();
+            }
             if Turn::of(&mailbox.standby) == Turn::Taken {
                 // Its daemon may sleep until the predecessor is gone, and has the next successor to make ready.
+                mailbox.kept_off.keep_off(here::parent());
                 event::raise(here::event());
             }
         }

@@ -17,7 +17,7 @@ use crate::report::Report;
 use crate::spare::{Measured, SpinBudget};
 use crate::sys::process::{self, Forked};
 use crate::sys::signal::StopSignals;
-use crate::sys::{Errno, clock, event};
+use crate::sys::{Errno, clock, event, processors};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -236,6 +236,8 @@ impl<'t, 'a> Tree<'t, 'a> {
         unsafe { process::use_signal_stack(region.parts.signal_stack) }.map_err(failed("the signal stack"))?;
         notice::install_handler().map_err(failed("the crash handler"))?;
         prime::be_killed_before_the_root();
+        // It does little at a time, and others wait for it.
+        processors::ask_short_slices();
         for (other, foreign) in self.regions.iter().enumerate() {
             if other != index {
                 foreign.disown()?;

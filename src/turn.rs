@@ -88,6 +88,28 @@ pub(crate) fn release(standby: &Standby, sleeper: Option<i32>) -> bool {
     release_to(standby, (sleeper, None), &[Turn::Spinning, Turn::Asleep], Turn::Released)
 }
 
+/// In the crash handler, which has released the spare: where that one spins and does not go on, somebody else has its
+/// processor at the moment. Then it is drawn to this one, which the handler is about to leave. The spare looks for that
+/// once more after it has taken its turn; where it has done so already, it is given back here what it had.
+pub(crate) fn hurry(standby: &Standby, spare: Option<i32>) {
+    /// Longer than one needs that runs.
+    const PATIENCE_NS: u64 = 20_000;
+    if standby.drawn.had().is_some() {
+        return;
+    }
+    let until_ns = clock::now_ns() + PATIENCE_NS;
+    while Turn::of(standby) == Turn::Released && clock::now_ns() < until_ns {
+        std::hint::spin_loop();
+    }
+    let had = spare.and_then(Processors::of);
+    if Turn::of(standby) == Turn::Released {
+        standby.drawn.draw(spare, had);
+        if let (true, Some(spare), Some(had)) = (Turn::of(standby) != Turn::Released, spare, had) {
+            had.give(spare);
+        }
+    }
+}
+
 /// In the daemon: releases the spare, whose orders are written, ready or not. A daemon that is drawn says what it `had`: it
 /// may have been so already when it forked the spare.
 pub(crate) fn order(standby: &Standby, sleeper: Option<i32>, had: Option<Processors>) -> bool {

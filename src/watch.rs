@@ -72,6 +72,9 @@ impl Supervision<'_> {
             if raised {
                 event::lower(&self.core.event);
             }
+            for seat in self.seats().into_iter().flatten() {
+                self.region.seat(seat).kept_off.come_back();
+            }
             if (dead && !shutdown) || self.core.crew.has_keepers() {
                 self.core.crew.reap();
             }
@@ -89,9 +92,10 @@ impl Supervision<'_> {
 
     /// What the crash handler's record says, if there is one: who goes on. `is_over`: the process runs no more.
     fn crashed(&mut self, noticed_ns: u64, is_over: bool) -> Result<Option<Event>> {
-        // Until it has told, the handler may release the spare at any moment: looked at first, and only then where the
-        // spare stands. The handler goes on to wake the daemon, or to die.
-        if !notice::is_complete(self.mailbox()) || !(is_over || notice::is_told(self.mailbox())) {
+        // Until it has told, the handler may release the spare at any moment, and then goes on to wake the daemon, or to
+        // die. Where a spare is released already, the word may be late: the handler has lent it the processor.
+        let is_released = matches!(self.spare_turn(), Some(Turn::Released | Turn::Taken | Turn::Referred));
+        if !notice::is_complete(self.mailbox()) || !(is_over || is_released || notice::is_told(self.mailbox())) {
             return Ok(None);
         }
         let noticed_ns = known_ns(noticed_ns, self.mailbox().notice.when_ns.load(Ordering::Relaxed), clock::now_ns);

@@ -83,6 +83,7 @@ fn enter(role: Role<'_>) {
 /// The doomed child. The stamp is the last that it does before it dies.
 pub(super) fn doom(role: Role<'_>, notice: BareNotice, target: Target<'_>) {
     enter(role);
+    processors::ask_usual_slices();
     process::forbid_core_dump();
     signal::take_handler_away(libc::SIGSEGV);
     if notice == BareNotice::Signal {

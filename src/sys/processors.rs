@@ -41,6 +41,15 @@ pub(crate) fn draw(pid: i32) -> bool {
     Processors::here().is_some_and(|here| here.give(pid))
 }
 
+/// Keeps process `pid`, which may run on `had` and has something to do while this thread works on, off the processor
+/// that this thread runs on: woken next, it runs on another, where it has one. Left to itself it may be queued behind
+/// this thread, however idle another processor is: with few of them, that is where the scheduler leaves it.
+pub(crate) fn keep_off(pid: i32, had: &Processors) -> bool {
+    let Some(here) = Processors::here() else { return false };
+    let others = Processors(std::array::from_fn(|word| had.0[word] & !here.0[word]));
+    others.0.iter().any(|word| *word != 0) && others.give(pid)
+}
+
 /// The processors that this process may run on, given back to it when this is dropped: in between somebody may
 /// [`draw`] it to one of them.
 pub(crate) struct Kept(Option<Processors>);
@@ -60,8 +69,65 @@ impl Drop for Kept {
     }
 }
 
+/// The shortest slice that the kernel grants.
+const SHORT_NS: u64 = 100_000;
+
+/// Asks for short slices of processor time for this thread and what it forks (`sched_setattr(2)`): its share stays what
+/// it is, but where it wakes on a busy processor it need not wait until the other's slice is over. Linux 6.12 and later
+/// grant it; earlier ones, and threads under a real-time policy, go on as before.
+pub(crate) fn ask_short_slices() {
+    ask_slice(SHORT_NS);
+}
+
+/// Asks for the usual slices again. Async-signal-safe.
+pub(crate) fn ask_usual_slices() {
+    ask_slice(0);
+}
+
+fn ask_slice(slice_ns: u64) {
+    // SAFETY: all-zero bytes are a valid `sched_attr`.
+    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+    let size = libc::c_uint::try_from(size_of_val(&attributes)).unwrap_or(0);
+    // SAFETY: the structure is writable for the size that is passed.
+    let got = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
+    if got != 0 || !matches!(attributes.sched_policy.cast_signed(), libc::SCHED_OTHER | libc::SCHED_BATCH) {
+        return;
+    }
+    attributes.sched_runtime = slice_ns;
+    // SAFETY: the structure is readable; no memory changes.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+}
+
 /// Lets whoever else is ready on this processor run first (`sched_yield(2)`).
 pub(crate) fn step_aside() {
     // SAFETY: no pointer is passed.
     unsafe { libc::sched_yield() };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What this thread has asked for.
+    fn slice_ns() -> u64 {
+        // SAFETY: all-zero bytes are a valid `sched_attr`.
+        let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+        // SAFETY: the structure is writable for its size.
+        unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size_of_val(&attributes), 0) };
+        attributes.sched_runtime
+    }
+
+    #[test]
+    fn slices_are_short_until_they_are_usual_again() {
+        std::thread::spawn(|| {
+            let usual_ns = slice_ns();
+            ask_short_slices();
+            // An older kernel tells nothing, and goes on as before.
+            assert_eq!(slice_ns(), if usual_ns == 0 { 0 } else { SHORT_NS });
+            ask_usual_slices();
+            assert_eq!(slice_ns(), usual_ns);
+        })
+        .join()
+        .unwrap();
+    }
 }
