@@ -14,7 +14,7 @@
 //! false (no sound record behind it) goes back to *asleep*.
 
 use crate::mailbox::Standby;
-use crate::sys::processors::Processors;
+use crate::sys::processors::{self, Processors};
 use crate::sys::{clock, event};
 use std::sync::atomic::Ordering;
 
@@ -121,10 +121,13 @@ pub(crate) fn order(standby: &Standby, sleeper: Option<i32>, had: Option<Process
 pub(crate) fn wait(standby: &Standby, from: Turn, spin_ns: u64) -> Turn {
     /// Looks between two looks at the clock.
     const LOOKS: u32 = 64;
+    /// How long others that are ready wait for its processor at the most: the daemon, above all.
+    const STRETCH_NS: u64 = 20_000;
     let mut from = from;
     if spin_ns > 0 && from.change(standby, Turn::Spinning) {
         from = Turn::Spinning;
         let began_ns = clock::now_ns();
+        let mut stretched_ns = STRETCH_NS;
         loop {
             for _ in 0..LOOKS {
                 if standby.turn.load(Ordering::Acquire) != Turn::Spinning as u32 {
@@ -137,6 +140,10 @@ pub(crate) fn wait(standby: &Standby, from: Turn, spin_ns: u64) -> Turn {
             if spun_ns >= spin_ns {
                 standby.spun_ns.store(spun_ns, Ordering::Relaxed);
                 break;
+            }
+            if spun_ns >= stretched_ns {
+                processors::step_aside();
+                stretched_ns = clock::now_ns() - began_ns + STRETCH_NS;
             }
         }
     }

@@ -40,6 +40,8 @@ pub(crate) fn are_given_back() -> crashbed::Result<()> {
                 run_on(&mine);
                 let outcome = daemon.transaction(CheckpointResume, |tx, _| {
                     assert_eq!(processors(0), mine, "a transaction's, after {} crashes", tx.crashes());
+                    // A successor keeps its daemon off its processor from here on, until that has woken.
+                    tx.done();
                     let began = Instant::now();
                     while processors(nix::unistd::getppid().as_raw()) != mine {
                         assert!(began.elapsed() < Duration::from_secs(10), "the daemon stays drawn");
