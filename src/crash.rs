@@ -30,7 +30,8 @@ pub struct Crash {
     /// Whether the heap's lock was held, so that the crashed state was caught in the middle of a change;
     /// `None` where the mechanism did not keep the crashed state.
     pub heap_locked: Option<bool>,
-    /// When the instruction stopped, as the handler saw it; else the last sign of life. `CLOCK_MONOTONIC`, nanoseconds.
+    /// When the instruction stopped, as the handler saw it; else the last sign of life that the
+    /// daemon knew of. `CLOCK_MONOTONIC`, nanoseconds.
     pub happened_ns: u64,
     /// When the daemon (or the root) knew. `CLOCK_MONOTONIC`, nanoseconds.
     pub noticed_ns: u64,

@@ -104,6 +104,7 @@ mod panics;
 mod peer;
 mod prefault;
 mod prime;
+mod pulse;
 pub mod recoverable;
 mod region;
 mod report;

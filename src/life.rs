@@ -158,6 +158,7 @@ pub(crate) fn work(
         incarnation: begin.incarnation,
         heartbeat: begin.heartbeat,
         scratch_depth: Cell::new(0),
+        settled: Cell::new(false),
         prepared: Cell::new(mailbox.standby.started_by.load(Ordering::Relaxed) != Start::Cold as u32),
     };
     let result = match entered.and_then(|()| crashed(region, &begin)) {

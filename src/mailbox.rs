@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `incarnation`, `redo_target`, `acknowledged`, `answer` | parent | before the fork; after a request |
 //! | `children` | child | when it has forked or reaped a process of its own |
-//! | `phase`, `beat_ns`, `operation`, times | child (the parent `beat_ns` too: before the fork, with an answer) | as it goes |
+//! | `phase`, `beat_ns`, `operation`, times | child (the parent `beat_ns` too: before the fork, with an answer, when the count of operations has moved) | as it goes |
 //! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
 //! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
 //! | `heir` | the spare that would succeed the child | when it is ready |

@@ -334,6 +334,7 @@ impl Region {
     }
 
     /// The head of the state that this process sees.
+    #[inline]
     pub(crate) fn head(&self) -> &StateHead {
         // SAFETY: the state stays mapped as long as the region.
         unsafe { StateHead::of(self.parts.state) }

@@ -12,6 +12,7 @@ use crate::notice;
 use crate::peer::Peer;
 use crate::point::{self, Point};
 use crate::prefault;
+use crate::pulse;
 use crate::recoverable::Recoverable;
 use crate::region::{Region, StateHead};
 use crate::sys::{clock, event, process, processors};
@@ -33,6 +34,8 @@ pub struct Tx<'a> {
     /// The longest silence that it may keep.
     pub(crate) heartbeat: Duration,
     pub(crate) scratch_depth: Cell<usize>,
+    /// Whether operations need only be counted from here on.
+    pub(crate) settled: Cell<bool>,
     /// Whether this incarnation is prepared for its end, by being a spare or by [`prepare`](Self::prepare).
     pub(crate) prepared: Cell<bool>,
 }
@@ -49,12 +52,14 @@ impl<'a> Tx<'a> {
             incarnation: 0,
             heartbeat: Duration::MAX,
             scratch_depth: Cell::new(0),
+            settled: Cell::new(false),
             prepared: Cell::new(true),
         }
     }
 }
 
 impl Tx<'_> {
+    #[inline]
     pub(crate) fn head(&self) -> &StateHead {
         self.region.head()
     }
@@ -65,51 +70,54 @@ impl Tx<'_> {
 
     /// Operations completed, over all transactions of this state: the index of the operation to do next. Part of the
     /// commit, so a successor finds the number that belongs to the state it found.
+    #[inline]
     pub fn operations(&self) -> u64 {
         self.head().operations.load(Ordering::Relaxed)
     }
 
     /// The operation in flight is done: counts it, and is a sign of life. Its effect is kept by the next commit.
+    #[inline]
     pub fn done(&mut self) {
         let operations = self.operations() + 1;
         self.head().operations.store(operations, Ordering::Relaxed);
-        let mailbox = self.mailbox;
-        mailbox.operation.store(operations, Ordering::Relaxed);
-        let is_first = mailbox.first_operation_ns.load(Ordering::Relaxed) == 0;
-        let is_redone =
-            operations >= mailbox.redo_target.load(Ordering::Relaxed) && mailbox.redone_ns.load(Ordering::Relaxed) == 0;
-        if is_first || is_redone {
-            self.stamp(is_redone);
-        } else {
-            let now = if is_coarse(self.heartbeat) { clock::coarse_ns() } else { clock::now_ns() };
-            mailbox.beat_ns.store(now, Ordering::Relaxed);
-            self.prepare(now);
+        self.mailbox.operation.store(operations, Ordering::Relaxed);
+        if !self.settled.get() {
+            self.sign(operations);
         }
     }
 
-    /// Notes when the first operation of this incarnation was done, and when all lost work was done again.
+    /// Gives a sign of life with its time. Notes when the first operation of this incarnation was done, and when all lost
+    /// work was done again.
     #[cold]
-    fn stamp(&self, is_redone: bool) {
+    fn sign(&self, operations: u64) {
         let mailbox = self.mailbox;
         let now = clock::now_ns();
         mailbox.beat_ns.store(now, Ordering::Relaxed);
         if mailbox.first_operation_ns.load(Ordering::Relaxed) == 0 {
             mailbox.first_operation_ns.store(now, Ordering::Relaxed);
-            let before = mailbox.faults_before.load(Ordering::Relaxed);
-            mailbox.faults.store(process::page_faults().saturating_sub(before), Ordering::Relaxed);
-            if self.crash.is_some() {
-                // A successor has what was its daemon's until here.
-                processors::ask_usual_slices();
-            }
-            if Turn::of(&mailbox.standby) == Turn::Taken {
-                // Its daemon may sleep until the predecessor is gone, and has the next successor to make ready.
-                mailbox.kept_off.keep_off(here::parent());
-                event::raise(here::event());
-            }
+            self.go_steady();
         }
         self.prepare(now);
-        if is_redone {
+        let is_redone = operations >= mailbox.redo_target.load(Ordering::Relaxed);
+        if is_redone && mailbox.redone_ns.load(Ordering::Relaxed) == 0 {
             mailbox.redone_ns.store(now, Ordering::Relaxed);
+        }
+        self.settled.set(is_redone && self.prepared.get() && pulse::is_counted(self.heartbeat));
+    }
+
+    /// After the first operation: what a recovery has put off.
+    fn go_steady(&self) {
+        let mailbox = self.mailbox;
+        let before = mailbox.faults_before.load(Ordering::Relaxed);
+        mailbox.faults.store(process::page_faults().saturating_sub(before), Ordering::Relaxed);
+        if self.crash.is_some() {
+            // A successor has what was its daemon's until here.
+            processors::ask_usual_slices();
+        }
+        if Turn::of(&mailbox.standby) == Turn::Taken {
+            // Its daemon may sleep until the predecessor is gone, and has the next successor to make ready.
+            mailbox.kept_off.keep_off(here::parent());
+            event::raise(here::event());
         }
     }
 
@@ -273,12 +281,6 @@ impl Tx<'_> {
     ) -> Result<R> {
         peer.read(within, read)
     }
-}
-
-/// Whether signs of life within this deadline are told by the coarse clock: its lag is small beside it. The daemon adds
-/// the lag to the deadline.
-pub(crate) fn is_coarse(heartbeat: Duration) -> bool {
-    heartbeat >= 20 * clock::COARSE_LAG
 }
 
 /// Puts a thread's source of memory back, also when it unwinds.

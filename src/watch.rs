@@ -3,14 +3,14 @@
 use crate::crew::PATIENCE;
 use crate::error::{Error, Result};
 use crate::link;
-use crate::mailbox::{ANSWER_DONE, ANSWER_REFUSED, Mailbox, Request};
+use crate::mailbox::{ANSWER_DONE, ANSWER_REFUSED, Request};
 use crate::mechanism::Taken;
 use crate::notice::{self, Ending};
 use crate::point::{self, Point};
 use crate::policy::{Action, Decision};
+use crate::pulse::Silence;
 use crate::supervise::{Supervision, failed};
 use crate::sys::{clock, event};
-use crate::transaction::is_coarse;
 use crate::turn::Turn;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
@@ -33,10 +33,7 @@ pub(crate) struct Decided {
 impl Supervision<'_> {
     /// Follows the process that works to its end, or to its successor's start.
     pub(crate) fn watch(&mut self) -> Result<Event> {
-        let mut alive_ns = self.mailbox().beat_ns.load(Ordering::Relaxed);
-        let heartbeat = self.settings.heartbeat;
-        let lag = if is_coarse(heartbeat) { clock::COARSE_LAG } else { Duration::ZERO };
-        let deadline = heartbeat.saturating_add(lag);
+        let mut silence = Silence::of(self.mailbox(), self.settings.heartbeat);
         self.make_writable();
         let (mut ended, mut shutdown, mut woke_ns) = (false, false, clock::now_ns());
         loop {
@@ -52,12 +49,13 @@ impl Supervision<'_> {
             if shutdown {
                 return Err(Error::Stopping);
             }
-            let silent = silence(&mut alive_ns, self.mailbox(), noticed_ns);
-            if silent >= deadline && link::pending(self.mailbox()).is_none() {
+            if let Some(silent) = silence.is_too_long(self.mailbox(), noticed_ns)
+                && link::pending(self.mailbox()).is_none()
+            {
                 return self.end_silent(silent, noticed_ns);
             }
             self.tend_spare()?;
-            let left = deadline.saturating_sub(silence(&mut alive_ns, self.mailbox(), clock::now_ns()));
+            let left = silence.until_next_look(clock::now_ns());
             let Some(active) = &self.active else { return Err(Error::Stopping) };
             // What there is none of is watched by the shutdown's descriptor once more.
             let shutdown_fd = self.core.shutdown.as_fd();
@@ -154,16 +152,6 @@ impl Supervision<'_> {
 /// crashes that are younger than that.
 fn known_ns(woke_ns: u64, when_ns: u64, now_ns: impl FnOnce() -> u64) -> u64 {
     if when_ns > woke_ns { now_ns() } else { woke_ns }
-}
-
-/// How long a transaction has given no sign of life, the last of which was at `alive_ns`. A time that has not come yet
-/// is none: a wild write over the mailbox must not keep a process that hangs from being noticed.
-fn silence(alive_ns: &mut u64, mailbox: &Mailbox, now_ns: u64) -> Duration {
-    let beat_ns = mailbox.beat_ns.load(Ordering::Relaxed);
-    if beat_ns <= now_ns {
-        *alive_ns = beat_ns.max(*alive_ns);
-    }
-    Duration::from_nanos(now_ns.saturating_sub(*alive_ns))
 }
 
 #[cfg(test)]

@@ -7,14 +7,6 @@ pub(crate) fn now_ns() -> u64 {
     read(ClockId::CLOCK_MONOTONIC)
 }
 
-/// The longest that [`coarse_ns`] lags behind: a tick of a kernel with the slowest one (`HZ` of 100).
-pub(crate) const COARSE_LAG: std::time::Duration = std::time::Duration::from_millis(10);
-
-/// The same clock as of the kernel's last tick (`CLOCK_MONOTONIC_COARSE`), for a fraction of the price.
-pub(crate) fn coarse_ns() -> u64 {
-    read(ClockId::CLOCK_MONOTONIC_COARSE)
-}
-
 /// Processor time that this process has used, in nanoseconds (`CLOCK_PROCESS_CPUTIME_ID`).
 pub(crate) fn processor_ns() -> u64 {
     read(ClockId::CLOCK_PROCESS_CPUTIME_ID)
