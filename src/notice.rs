@@ -144,7 +144,7 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     }
     record.stage.store(NOTICE_TOLD, Ordering::Release);
     match heir {
-        Some(heir) => turn::hurry(&heir.standby, sleeper(heir)),
+        Some(heir) => turn::hurry(heir, sleeper(heir)),
         None => event::raise(here::event()),
     }
     if stopped {

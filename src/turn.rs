@@ -13,7 +13,7 @@
 //! Every change is a compare-and-swap, so that handler and daemon never both release a spare. A release that proves
 //! false (no sound record behind it) goes back to *asleep*.
 
-use crate::mailbox::Standby;
+use crate::mailbox::{Mailbox, Standby};
 use crate::sys::processors::{self, Processors};
 use crate::sys::{clock, event};
 use std::sync::atomic::Ordering;
@@ -88,25 +88,30 @@ pub(crate) fn release(standby: &Standby, sleeper: Option<i32>) -> bool {
     release_to(standby, (sleeper, None), &[Turn::Spinning, Turn::Asleep], Turn::Released)
 }
 
-/// In the crash handler, which has released the spare: where that one spins and does not go on, somebody else has its
-/// processor at the moment. Then it is drawn to this one, which the handler is about to leave. The spare looks for that
-/// once more after it has taken its turn; where it has done so already, it is given back here what it had.
-pub(crate) fn hurry(standby: &Standby, spare: Option<i32>) {
-    /// Longer than one needs that runs.
-    const PATIENCE_NS: u64 = 20_000;
+/// In the crash handler, which has released the spare in this seat: where that one spins and does not begin, somebody
+/// else has its processor at the moment. Then it is drawn to this one, which the handler is about to leave. The spare
+/// looks for that once more after it has taken its turn; where it has done so already, it is given back here what it had.
+pub(crate) fn hurry(seat: &Mailbox, spare: Option<i32>) {
+    /// Much longer than one needs that runs.
+    const PATIENCE_NS: u64 = 8_000;
+    let standby = &seat.standby;
     if standby.drawn.had().is_some() {
         return;
     }
     let until_ns = clock::now_ns() + PATIENCE_NS;
-    while Turn::of(standby) == Turn::Released && clock::now_ns() < until_ns {
-        std::hint::spin_loop();
-    }
-    let had = spare.and_then(Processors::of);
-    if Turn::of(standby) == Turn::Released {
-        standby.drawn.draw(spare, had);
-        if let (true, Some(spare), Some(had)) = (Turn::of(standby) != Turn::Released, spare, had) {
-            had.give(spare);
+    while seat.started_ns.load(Ordering::Relaxed) == 0 {
+        if clock::now_ns() < until_ns {
+            std::hint::spin_loop();
+            continue;
         }
+        let had = spare.and_then(Processors::of);
+        if Turn::of(standby) == Turn::Released {
+            standby.drawn.draw(spare, had);
+            if let (true, Some(spare), Some(had)) = (Turn::of(standby) != Turn::Released, spare, had) {
+                had.give(spare);
+            }
+        }
+        return;
     }
 }
 
