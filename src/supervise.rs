@@ -7,30 +7,27 @@
 //!           └─ or order a spare ◀── restore ◀── delay ◀┘
 //! ```
 //!
-//! What waits and wakes is in `watch.rs`, the processes themselves are in `crew.rs`, a spare's own life in `standby.rs`.
+//! What waits and wakes is in `watch.rs`, what follows on an end in `recover.rs`, the processes themselves are in `crew.rs`, a spare's own life in `standby.rs`.
 
 use crate::crash::Crash;
-use crate::crew::{Member, PATIENCE};
+use crate::crew::Member;
 use crate::daemon_core::Core;
 use crate::declaration::Declaration;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::life::{self, Begin, Program};
-use crate::mailbox::{End, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::mechanism::{Mechanism, Slot};
-use crate::notice::{self, Ending};
-use crate::point::{self, Point};
-use crate::policy::{self, Action, Decision, History, Intensity, RestartPolicy};
+use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
 use crate::prefault;
 use crate::region::Region;
-use crate::report::{Recovery, Report};
-use crate::spare::{Spare, Start};
-use crate::sys::event::Status;
+use crate::report::Report;
+use crate::spare::Spare;
 use crate::sys::process::{self, Forked};
 use crate::sys::processors::{self, Processors};
-use crate::sys::{Errno, clock, event};
-use crate::watch::{Decided, Event};
-use std::os::fd::{AsFd, AsRawFd};
+use crate::sys::{Errno, clock};
+use crate::watch::Event;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -234,7 +231,7 @@ impl Supervision<'_> {
     }
 
     /// Forks the process that works; in the child, works.
-    fn fork(&mut self, mut begin: Begin) -> Result<()> {
+    pub(crate) fn fork(&mut self, mut begin: Begin) -> Result<()> {
         let taken = self.seats();
         let seat = self.core.crew.wait_for_seat(taken).map_err(failed("waiting for a transaction to end"))?;
         self.prepare(&mut begin, seat);
@@ -251,48 +248,8 @@ impl Supervision<'_> {
         }
     }
 
-    /// The spare has taken over by itself: writes down what it knew and decided.
-    fn took_over(&mut self) -> Result<()> {
-        let (Some(dead), Some(spare)) = (self.active.take(), self.spare.take()) else { return Ok(()) };
-        let predecessor = self.region.seat(dead.seat);
-        let words = &self.region.seat(spare.member.seat).standby;
-        self.report.complete(predecessor);
-        let committed = self.region.head().operations.load(Ordering::Relaxed);
-        let noticed_ns = words.noticed_ns.load(Ordering::Relaxed);
-        let crash = notice::read(predecessor, &Ending::Handled, noticed_ns, committed);
-        self.history.push(crash);
-        let action = Action::from_word(words.action.load(Ordering::Relaxed));
-        let decision = action.map_or_else(|| policy::decide(self.policy, &crash, &self.history), Decision::now);
-        self.history.decided(decision);
-        self.redo_target = self.redo_target.max(crash.operation);
-        let decided_ns = words.decided_ns.load(Ordering::Relaxed);
-        self.report.add(recovery(crash, decision, noticed_ns, decided_ns, decided_ns));
-        self.weigh(spare.member.seat);
-        self.core.crew.bury(dead, PATIENCE);
-        let works = self.region.seat(spare.member.seat).first_operation_ns.load(Ordering::Relaxed) != 0;
-        self.active = Some(spare.member);
-        self.after_hand_over(works);
-        // A commit of several pieces may have been under way.
-        self.mechanism.begin(self.region).map_err(failed("closing the gate"))
-    }
-
-    /// The process that worked has ended, or is stopped for good. Answers how the transaction ended, or starts a
-    /// successor.
-    fn ended(&mut self, ending: Ending, noticed_ns: u64, decided: Option<Decided>) -> Result<Option<Ended>> {
-        let region = self.region;
-        let Some(dead) = self.active.take() else { return Ok(None) };
-        let mailbox = region.seat(dead.seat);
-        self.crashed_seat = Some(dead.seat);
-        self.drawn = notice::drawn(mailbox);
-        let next = self.succeed(mailbox, ending, noticed_ns, decided);
-        self.step_aside();
-        // Off the recovery path.
-        self.core.crew.bury(dead, PATIENCE);
-        next
-    }
-
     /// Where the crash has drawn the daemon to its processor, leaves that to the successor.
-    fn step_aside(&mut self) {
+    pub(crate) fn step_aside(&mut self) {
         if let Some(processors) = self.drawn.take() {
             processors.give(0);
             processors::step_aside();
@@ -307,102 +264,12 @@ impl Supervision<'_> {
         prefault::touch_frames();
     }
 
-    /// What follows on the end of the process whose mailbox this is.
-    fn succeed(
-        &mut self,
-        mailbox: &Mailbox,
-        ending: Ending,
-        noticed_ns: u64,
-        decided: Option<Decided>,
-    ) -> Result<Option<Ended>> {
-        let (region, mechanism) = (self.region, self.mechanism);
-        let gone_ns = if ending == Ending::Handled { noticed_ns } else { clock::now_ns() };
-        self.report.complete(mailbox);
-        if let Some(ended) = self.end_without_a_crash(mailbox, &ending) {
-            // Where all is committed and the process has exited in order, there is nothing to go back from.
-            if !matches!((&ended, ending), (Ended::Done(_), Ending::Status(Status::Exited(0)))) {
-                mechanism.restore(region);
-            }
-            return Ok(Some(ended));
-        }
-        let operations = mechanism.committed(region).operations.load(Ordering::Relaxed);
-        let mut new = notice::read(mailbox, &ending, noticed_ns, operations);
-        new.heap_locked = mechanism.heap_locked(region);
-        self.history.push(new);
-        let (decision, decided_ns) = match decided {
-            Some(Decided { decision, decided_ns }) => (decision, decided_ns),
-            None => (policy::decide(self.policy, &new, &self.history), clock::now_ns()),
-        };
-        self.history.decided(decision);
-        self.redo_target = self.redo_target.max(new.operation);
-        let gives_up = decision.action == Action::GiveUp || self.settings.intensity.exceeded(&self.history);
-        let mut set_aside = None;
-        if !gives_up {
-            if let (Some(processors), false) = (&self.drawn, decision.delay.is_zero()) {
-                processors.give(0);
-            }
-            self.wait(decision.delay)?;
-            if decision.action == Action::ProcessDecides && self.program.decide.is_some() {
-                set_aside = mechanism.set_aside(region);
-            }
-        }
-        point::pass(Point::DaemonRestore);
-        if gives_up || decision.action != Action::Zero {
-            mechanism.restore(region);
-        }
-        self.report.add(recovery(new, decision, gone_ns, decided_ns, clock::now_ns()));
-        if gives_up {
-            return Ok(Some(Ended::GaveUp(Box::new(new))));
-        }
-        mechanism.begin(region).map_err(failed("closing the gate"))?;
-        if !self.order_spare(&ending, &new, decision.action, set_aside) {
-            self.dismiss_spare();
-            let begin = self.begin(Some(new), decision.action, set_aside);
-            self.fork(begin)?;
-        }
-        self.after_hand_over(false);
-        Ok(None)
-    }
-
-    /// The ends that are no crashes: a last commit that says that the work is done, however the process ended; and what
-    /// a process tells itself, believed with exit status 0.
-    fn end_without_a_crash(&self, mailbox: &Mailbox, ending: &Ending) -> Option<Ended> {
-        let committed = self.mechanism.committed(self.region);
-        if committed.done.load(Ordering::Relaxed) == self.transaction {
-            return Some(Ended::Done(committed.result.load(Ordering::Relaxed)));
-        }
-        if *ending != Ending::Status(Status::Exited(0)) {
-            return None;
-        }
-        match mailbox.end() {
-            End::Failed => Some(Ended::Failed(mailbox.failure())),
-            End::GaveUp => self.history.entries().last().map(|last| Ended::GaveUp(Box::new(last.crash))),
-            End::None | End::Done => None,
-        }
-    }
-
     /// Ends what runs, and waits until it is gone.
     fn end_all(&mut self) {
         let spare = self.spare.take().map(|spare| spare.member);
         for mut member in [self.active.take(), spare].into_iter().flatten() {
             // One that cannot be waited for is none of ours any more.
             let _ = self.core.crew.wait_until_gone(&mut member, Duration::ZERO);
-        }
-    }
-
-    /// Waits out a policy's delay, unless the tree shuts down.
-    fn wait(&self, delay: Duration) -> Result<()> {
-        let until = clock::now_ns().saturating_add(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX));
-        loop {
-            let left = Duration::from_nanos(until.saturating_sub(clock::now_ns()));
-            if left.is_zero() {
-                return Ok(());
-            }
-            let [shutdown] =
-                event::wait_readable([self.core.shutdown.as_fd()], Some(left)).map_err(failed("waiting"))?;
-            if shutdown {
-                return Err(Error::Stopping);
-            }
         }
     }
 }
@@ -420,22 +287,4 @@ pub(crate) unsafe fn fork() -> Result<Forked> {
     flush();
     // SAFETY: as the caller vouches.
     unsafe { process::fork() }.map_err(failed("forking a transaction"))
-}
-
-/// A recovery, as far as the daemon knows it; the successor's part is added later.
-fn recovery(crash: Crash, decision: Decision, gone_ns: u64, decided_ns: u64, restored_ns: u64) -> Recovery {
-    Recovery {
-        crash,
-        decision,
-        answered: None,
-        gone_ns,
-        decided_ns,
-        restored_ns,
-        started_by: Start::Cold,
-        started_ns: 0,
-        first_operation_ns: 0,
-        redone_ns: 0,
-        faults: 0,
-        resumed_operations: None,
-    }
 }
