@@ -5,8 +5,11 @@
 //! 0     fault_ns        the doomed child, last of all  the daemon, afterwards
 //! 1     told            its handler                    the daemon, asleep on it
 //! 2     released        its handler, or the daemon     the successor, spinning or asleep on it
-//! 3     ready           the successor                  the daemon, asleep on it
-//! 4     started_ns …    the successor                  the daemon, afterwards
+//! 3     ready           the successor                  the daemon, asleep on it; the doomed child
+//! 4     successor       the successor                  the doomed child, once it is ready
+//! 5     asked           the doomed child               the daemon, asleep on it
+//! 6     answered        the daemon                     the doomed child, asleep on it
+//! 7     started_ns …    the successor                  the daemon, afterwards
 //! ```
 //!
 //! Each word has a cache line to itself, so that a stamp does not take the line away from who spins on another.
@@ -14,7 +17,7 @@
 use crate::span::Span;
 use crate::sys::event;
 use crate::sys::memory::{self, PAGE};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A piece of memory that no other word shares a cache line with.
@@ -88,6 +91,11 @@ pub(super) struct Board {
     pub(super) released: Line<Flag>,
     /// The successor is about to wait.
     pub(super) ready: Line<Flag>,
+    /// The successor's process id.
+    pub(super) successor: Line<AtomicI32>,
+    /// The doomed child's last request before it dies, as a commit is one; and the answer.
+    pub(super) asked: Line<Flag>,
+    pub(super) answered: Line<Flag>,
     /// The successor's first instruction.
     pub(super) started_ns: Line<AtomicU64>,
     /// The end of its first operation.
@@ -106,7 +114,7 @@ impl Board {
 
     /// For the next lap.
     pub(super) fn clear(&self) {
-        for flag in [&*self.told, &*self.released, &*self.ready, &self.done] {
+        for flag in [&*self.told, &*self.released, &*self.ready, &*self.asked, &*self.answered, &self.done] {
             flag.lower();
         }
         for word in [&*self.fault_ns, &*self.started_ns, &self.done_ns, &self.faults] {

@@ -22,7 +22,10 @@ pub(super) struct Role<'a> {
     pub(super) region: &'a Region,
     pub(super) mailbox: &'a Mailbox,
     pub(super) board: &'a Board,
+    pub(super) notice: BareNotice,
     pub(super) start: BareStart,
+    /// Whether the doomed child's handler lets the successor go by itself.
+    pub(super) direct: bool,
     /// How long the doomed child works before it dies.
     pub(super) work: Duration,
     pub(super) daemon: i32,
@@ -41,8 +44,9 @@ impl<'a> Target<'a> {
         Self { flag: &board.told, sleeper: pid }
     }
 
-    /// A successor that was forked ahead.
-    pub(super) fn successor(board: &'a Board, start: BareStart, pid: i32) -> Self {
+    /// A successor that was forked ahead, and is ready.
+    pub(super) fn successor(board: &'a Board, start: BareStart) -> Self {
+        let pid = board.successor.load(Ordering::Relaxed);
         Self { flag: &board.released, sleeper: if start == BareStart::Hot { 0 } else { pid } }
     }
 
@@ -63,7 +67,7 @@ static SLEEPER: AtomicI32 = AtomicI32::new(0);
 /// The bare handler: lets the next one go on, and leaves it the processor. Being killed and torn down comes later, from
 /// the daemon.
 extern "C" fn on_fault(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    // SAFETY: `doom` stored a word of the board before it installed this handler; it stays mapped.
+    // SAFETY: `doom` stored a word of the board before it faults; it stays mapped.
     let flag = unsafe { &*FLAG.load(Ordering::Relaxed) };
     Target { flag, sleeper: SLEEPER.load(Ordering::Relaxed) }.let_go();
     signal::park()
@@ -81,14 +85,13 @@ fn enter(role: Role<'_>) {
 }
 
 /// The doomed child. The stamp is the last that it does before it dies.
-pub(super) fn doom(role: Role<'_>, notice: BareNotice, target: Target<'_>) {
+pub(super) fn doom(role: Role<'_>) {
+    let Role { board, notice, start, .. } = role;
     enter(role);
     processors::ask_usual_slices();
     process::forbid_core_dump();
     signal::take_handler_away(libc::SIGSEGV);
     if notice == BareNotice::Signal {
-        FLAG.store(std::ptr::from_ref(target.flag).cast_mut(), Ordering::Relaxed);
-        SLEEPER.store(target.sleeper, Ordering::Relaxed);
         // SAFETY: `on_fault` loads, stores and makes system calls: async-signal-safe.
         if unsafe { signal::handle_crashes(on_fault) }.is_err() {
             process::exit_now(1);
@@ -98,10 +101,19 @@ pub(super) fn doom(role: Role<'_>, notice: BareNotice, target: Target<'_>) {
         prefault::touch_image();
         memory::populate_to_write(role.region.parts.signal_stack);
     }
-    role.board.touch();
+    board.touch();
+    if start != BareStart::Cold {
+        // It keeps its processor meanwhile, so that the successor gets ready on another and cools no cache here.
+        board.ready.spin();
+    }
+    let target = if role.direct { Target::successor(board, start) } else { Target::daemon(board, role.daemon) };
+    FLAG.store(std::ptr::from_ref(target.flag).cast_mut(), Ordering::Relaxed);
+    SLEEPER.store(target.sleeper, Ordering::Relaxed);
     let me = process::id();
     work(role.work);
-    role.board.fault_ns.store(clock::now_ns(), Ordering::Relaxed);
+    board.asked.raise_and_wake();
+    board.answered.sleep();
+    board.fault_ns.store(clock::now_ns(), Ordering::Relaxed);
     match notice {
         BareNotice::Signal | BareNotice::Waitpid => signal::fault(),
         BareNotice::Kill => {
@@ -118,9 +130,7 @@ pub(super) const MOMENT: Duration = Duration::from_micros(500);
 /// both of them are over. Without this the floor would be slower than what it is the floor of.
 pub(super) fn work(time: Duration) {
     let until = clock::now_ns().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-    while clock::now_ns() < until {
-        std::hint::spin_loop();
-    }
+    while clock::now_ns() < until {}
 }
 
 /// The successor, to the end of its first operation.
@@ -138,6 +148,7 @@ pub(super) fn succeed(role: Role<'_>, first_operation: &FirstOperation<'_>) {
         board.touch();
         // The kernel's own page of code for it.
         clock::now_ns();
+        board.successor.store(process::id(), Ordering::Relaxed);
         faults_before = process::page_faults();
         board.ready.raise_and_wake();
         if start == BareStart::Hot {

@@ -32,23 +32,23 @@ pub(super) fn lap(
     // For the crash handler that a successor has from its daemon.
     let mailbox = region.seat(0);
     mailbox.prepare(0, 0, clock::now_ns());
-    let role = Role { region, mailbox, board, start, work, daemon: process::id() };
+    // The handler lets the successor go by itself, where there is one and nothing is to be copied back before.
+    let direct = start != BareStart::Cold && notice == BareNotice::Signal && !is_copied_back(region);
+    let role = Role { region, mailbox, board, notice, start, direct, work, daemon: process::id() };
     let succeed = || child::succeed(role, first_operation);
 
+    let _processors = Kept::of_this_process();
+    // As a transaction does, the doomed child works while its successor gets ready.
+    let doomed = fork(region, DOOMED, || child::doom(role))?;
     let mut ahead = None;
     if start != BareStart::Cold {
         let successor = fork(region, SUCCESSOR, succeed)?;
-        wait_for(&board.ready, &[&successor])?;
+        wait_for(&board.ready, &[&doomed, &successor])?;
         ahead = Some(successor);
     }
-    // The handler lets the successor go by itself, where there is one and nothing is to be copied back before.
-    let direct = notice == BareNotice::Signal && !is_copied_back(region);
-    let target = match &ahead {
-        Some(successor) if direct => Target::successor(board, start, successor.pid()),
-        _ => Target::daemon(board, role.daemon),
-    };
-    let _processors = Kept::of_this_process();
-    let doomed = fork(region, DOOMED, || child::doom(role, notice, target))?;
+
+    wait_for(&board.asked, &[&doomed])?;
+    board.answered.raise_and_wake();
 
     let successor = match ahead {
         Some(successor) if direct => {
@@ -61,7 +61,7 @@ pub(super) fn lap(
             match ahead {
                 None => fork(region, SUCCESSOR, succeed)?,
                 Some(successor) => {
-                    Target::successor(board, start, successor.pid()).let_go();
+                    Target::successor(board, start).let_go();
                     successor
                 }
             }

@@ -19,7 +19,7 @@
 //! scheduler, it is sent to an idle processor, which on a virtual machine costs an interrupt between processors and the
 //! end of a halt: some ten times as much ([`Path::FaultToFutexSleeper`] beside [`Path::FaultToDrawnSleeper`]). Where it
 //! would have run here anyway, the two microseconds of the call are lost. Who was drawn gets its processors back when the
-//! lap is over.
+//! lap is over. Daemon and successors have short slices, as the engine's have: a sleeper that is woken runs at once.
 
 mod board;
 mod child;
@@ -88,8 +88,9 @@ impl<S: Recoverable + Default> Daemon<S> {
     ///
     /// `first_operation` runs in the successor as a transaction's closure does: what it allocates lives in the region, or
     /// in scratch where it asks for that.
-    /// The doomed child works for `work` before it dies: as long as the transactions that the lap is held against have,
-    /// as caches and clocks that had longer to cool make every path slower.
+    /// The doomed child works while its successor gets ready, for `work` after that, and asks its daemon for something
+    /// before it dies, as a commit does: as long as the transactions that the lap is held against, and with no more
+    /// system calls and caches left to cool than they have, which would make every path slower.
     /// Under copy on write the doomed child has written no page, so its death frees less than that of a transaction.
     ///
     /// # Errors
