@@ -12,6 +12,7 @@ use crate::crash::{Cause, Crash, Notice, Phase, Place};
 use crate::here;
 use crate::link;
 use crate::mailbox::{Mailbox, NOTICE_COMPLETE, NOTICE_ENTERED, NOTICE_TOLD};
+use crate::point::{self, Point};
 use crate::stop;
 use crate::sys::processors::{self, Processors};
 use crate::sys::{self, Errno, clock, event, process, signal};
@@ -141,6 +142,9 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     if stopped && heir.is_none() {
         // Before it can see that it has been told: who has gone on already would stay drawn.
         mailbox.drawn.draw(here::parent(), None);
+    }
+    if heir.is_some() {
+        point::pass(Point::Released);
     }
     record.stage.store(NOTICE_TOLD, Ordering::Release);
     match heir {

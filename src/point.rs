@@ -23,6 +23,9 @@ pub enum Point {
     Acknowledge,
     /// Daemon: about to restore the last commit after a crash.
     DaemonRestore,
+    /// Transaction, in its crash handler: a spare has been released, and the daemon cannot see yet that this is all that
+    /// the handler does about a successor. The hook must be async-signal-safe.
+    Released,
     /// A point that the program named itself, by [`Tx::point`](crate::Tx::point).
     Named(&'static str),
 }

@@ -10,6 +10,8 @@ mod support;
 mod daemons;
 #[path = "handover/processors.rs"]
 mod processors;
+#[path = "handover/released.rs"]
+mod released;
 #[path = "handover/rounds.rs"]
 mod rounds;
 #[path = "handover/spares.rs"]
@@ -46,6 +48,7 @@ const SCENARIOS: &[Scenario] = &[
     ("wild-writes", wild::writes_into_the_mailboxes),
     ("daemons-die", daemons::die_in_a_hand_over),
     ("processors", processors::are_given_back),
+    ("stops-released", released::stops_there),
 ];
 
 const TESTS: &[Test] = &[
@@ -66,6 +69,9 @@ const TESTS: &[Test] = &[
     ("a_daemon_may_die_in_a_hand_over", || each("daemons-die")),
     ("a_storm_of_crashes_leaves_no_trace", || storm::of_seconds(2)),
     ("who_was_drawn_gets_its_processors_back", || each("processors")),
+    ("a_handler_that_stops_once_it_has_released_a_spare_holds_nobody_up", || {
+        drop(support::passes("stops-released", "copy-on-write warm"))
+    }),
 ];
 
 const IGNORED: &[Test] = &[

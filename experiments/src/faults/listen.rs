@@ -43,6 +43,7 @@ pub fn point_name(point: Point) -> &'static str {
         Point::Apply => "commit-apply",
         Point::Acknowledge => "commit-acknowledge",
         Point::DaemonRestore => "restore-daemon",
+        Point::Released => "hand-over-released",
         Point::Named(name) => name,
     }
 }
