@@ -93,6 +93,22 @@ fn a_tree_of_live_transactions_recovers() {
 }
 
 #[test]
+fn a_storm_loses_nothing_and_leaves_nobody() {
+    let said = round("storm", 2, r#"{"spares": ["cold", "hot"], "per_second": 200}"#);
+    assert_eq!(said.len(), 2 * 5);
+    for rows in said.chunks(5) {
+        let [crashes, pace, lost, grown, left] = rows else { panic!("{rows:?}") };
+        // On a busy machine some come after their second.
+        assert!(samples(crashes).len() == 2 && (1..=400).contains(&samples(crashes).iter().sum::<u64>()), "{crashes}");
+        assert!(samples(pace)[0] >= 1_000_000, "no crash comes before its turn: {pace}");
+        assert_eq!((samples(lost), samples(left)), (vec![0], vec![0]));
+        assert_eq!((&grown["unit"], samples(grown).len()), (&"bytes".into(), 1));
+    }
+    let said = round("storm", 601, "{}");
+    assert!(said.len() == 1 && said[0]["skipped"].as_str().unwrap().contains("600 are the most"), "{said:?}");
+}
+
+#[test]
 fn plain_processes_and_transactions_do_the_same_operations() {
     let settings = r#"{"mix": "d", "records": 50, "operations": 200, "mechanism": ["copy-on-write", "full-copy"],
                        "commit_every": [7, 100], "region": "1 MiB"}"#;
@@ -132,9 +148,11 @@ fn a_heartbeat_is_missed_by_those_that_hang() {
 
 #[test]
 fn a_killed_round_leaves_nothing_running() {
-    for name in ["pool", "erlang", "live", "steady", "heartbeat"] {
+    for name in ["pool", "erlang", "live", "storm", "steady", "heartbeat"] {
+        // A storm has a limit.
+        let laps = if name == "storm" { 600 } else { 100_000 };
         let folder = tempfile::tempdir().unwrap();
-        let mut child = measure(folder.path(), name, 100_000, "{}").stdout(Stdio::null()).spawn().unwrap();
+        let mut child = measure(folder.path(), name, laps, "{}").stdout(Stdio::null()).spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(20);
         while at_work_in(folder.path()).len() < 2 && child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < until, "`{name}` starts nothing");

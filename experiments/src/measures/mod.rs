@@ -14,6 +14,7 @@ mod pool;
 mod process;
 mod said;
 mod steady;
+mod storm;
 
 pub use gather::Gathered;
 
@@ -37,11 +38,12 @@ pub struct Row {
 }
 
 /// All measures.
-pub const TABLE: [Row; 6] = [
+pub const TABLE: [Row; 7] = [
     row::<bare::Bare>("bare", "the pieces of the floor: notices, starts, kills and stops by bare system calls"),
     row::<pool::Pool>("pool", "a plain pool of worker processes over socket pairs: a crash fails over to the idle one"),
     row::<erlang::Erlang>("erlang", "an Erlang/OTP supervisor that restarts a crashed process, where OTP is installed"),
     row::<live::Live>("live", "how long a recovery takes beside many live transactions, and their tree to start"),
+    row::<storm::Storm>("storm", "so many crashes a second for so long: what is lost, what grows, who is left"),
     row::<steady::Steady>("steady", "throughput of `kv` without a crash: plain processes beside the engine's commits"),
     row::<heartbeat::Heartbeat>("heartbeat", "a heartbeat's deadline: false alarms, and the time to notice a hang"),
 ];

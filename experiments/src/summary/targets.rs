@@ -27,15 +27,7 @@ pub(super) fn targets(summary: &Summary) -> Vec<Target> {
         return Vec::new();
     }
     let run = Measured(summary);
-    let mut targets = [run.hot(), run.warm(), run.cold(), run.sizes(), run.kills(), run.tails(), run.steady()].concat();
-    if !targets.is_empty() {
-        targets.push(Target {
-            remark: Some("a test of its own: cargo test --release --test handover -- --ignored".to_owned()),
-            at_most: None,
-            ..target("storm", "1,000 crashes a second for a minute", "none lost, no growth, no orphan", 0.0)
-        });
-    }
-    targets
+    [run.hot(), run.warm(), run.cold(), run.sizes(), run.kills(), run.tails(), run.steady(), run.storms()].concat()
 }
 
 /// One sentence for each thing that targets are about, after one for all of them.
@@ -236,6 +228,35 @@ impl<'a> Measured<'a> {
                 Some(Target { remark: Some(row.levels_in_words()), ..target }.with_ratio(row.distribution.p50 / 1e6))
             })
             .collect()
+    }
+
+    /// That a storm of crashes loses none, leaves nothing larger and nobody behind, at its pace.
+    fn storms(&self) -> Vec<Target> {
+        /// A page or two may be touched for the first time late, in each of two processes.
+        const NOTHING: u64 = 128 << 10;
+        let storm = |pace: &'a Measurement| {
+            let spare = at(pace, "spare")?;
+            let worst = |row| {
+                let same = self.measurements("storm", row).find(|found| found.levels == pace.levels)?;
+                Some((same.distribution.max, same.distribution.n))
+            };
+            let ((lost, _), (grown, _), (left, _)) = (worst("lost")?, worst("grown")?, worst("left")?);
+            let (most, seconds) = worst("crashes")?;
+            let per_second = at(pace, "per-second")?;
+            let measured = format!("{spare}, time of {per_second} crashes a second for {seconds} s");
+            let row = target("storm", measured, "the time asked for; none lost, no growth, nobody left", 1.01);
+            let row = row.with_ratio(pace.distribution.p50 / 1e6);
+            let is_clean = lost == 0 && grown <= NOTHING && left == 0;
+            Some(Target {
+                reached: row.reached.map(|in_time| in_time && is_clean),
+                remark: Some(format!(
+                    "{lost} lost, {} grown, {left} left; {most} in the second with the most",
+                    bytes(grown)
+                )),
+                ..row
+            })
+        };
+        self.measurements("storm", "pace").filter_map(storm).collect()
     }
 
     /// The cells of a fault and size under the policy, mechanism and workload that targets are about.

@@ -87,6 +87,9 @@ fn each_target_is_held_against_what_it_names() {
         let levels = [("mechanism", mechanism.into()), ("commit-every", every)];
         measurement("steady", "over-plain", &levels, millionths)
     };
+    let storm = |spare: &str, row, figure| {
+        measurement("storm", row, &[("spare", spare.into()), ("per-second", 1_000.into())], figure)
+    };
     let measurements = vec![
         erlang("restart", "told", 40_000),
         erlang("restart", "whereis", 18_000),
@@ -97,6 +100,16 @@ fn each_target_is_held_against_what_it_names() {
         steady("copy-on-write", "never".into(), 1_020_000),
         steady("copy-on-write", 1.into(), 9_000_000),
         steady("undo-log", "never".into(), 1_020_001),
+        storm("cold", "pace", 1_000_400),
+        storm("cold", "crashes", 1_001),
+        storm("cold", "lost", 0),
+        storm("cold", "grown", 8_192),
+        storm("cold", "left", 0),
+        storm("hot", "pace", 1_000_400),
+        storm("hot", "crashes", 1_001),
+        storm("hot", "lost", 1),
+        storm("hot", "grown", 0),
+        storm("hot", "left", 0),
     ];
     let summary = of(&trials, vec![floor("hot", 5_000, 10_000), floor("cold", 100_000, 150_000)], measurements);
 
@@ -121,7 +134,9 @@ fn each_target_is_held_against_what_it_names() {
     assert_eq!((without.ratio, without.reached), (Some(0.0125), Some(false)), "80 times, not 100");
     assert_eq!(find(&summary, "steady", "copy-on-write", "plain").reached, Some(true));
     assert_eq!(find(&summary, "steady", "undo-log", "plain").reached, Some(false));
-    assert_eq!(find(&summary, "storm", "", "").reached, None);
+    assert_eq!(find(&summary, "storm", "cold, time of 1000 crashes a second for 30 s", "").reached, Some(true));
+    let hot = find(&summary, "storm", "hot", "none lost");
+    assert_eq!((hot.ratio, hot.reached), (Some(1.0004), Some(false)), "in time, but one was lost");
 
     let hot: Vec<&String> = summary.answer.iter().filter(|sentence| sentence.starts_with("Hot, 64 MiB")).collect();
     let [hot] = hot[..] else { panic!("{:?}", summary.answer) };
@@ -130,7 +145,7 @@ fn each_target_is_held_against_what_it_names() {
         operation done 37 µs, 1.23 ×: missed.";
     assert!(summary.answer.iter().any(|sentence| sentence.ends_with(sizes)), "{:?}", summary.answer);
     assert!(!summary.answer.iter().any(|sentence| sentence.contains("times the bare")), "said twice");
-    assert!(summary.answer[0].starts_with("Of 14 targets: 7 reached, 5 missed, 2 not"), "{}", summary.answer[0]);
+    assert!(summary.answer[0].starts_with("Of 15 targets: 8 reached, 6 missed, 1 not"), "{}", summary.answer[0]);
     let read: Summary = serde_json::from_str(&serde_json::to_string(&summary).unwrap()).unwrap();
     assert_eq!(read.targets, summary.targets);
 }
