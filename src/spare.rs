@@ -19,7 +19,7 @@ pub enum Spare {
     Cold,
     /// It is forked ahead and sleeps.
     Warm,
-    /// It is forked ahead and spins, within limits; then it is warm.
+    /// It is forked ahead and spins, within limits and while nobody else wants its processor; then it is warm.
     Hot(Spin),
     /// Whichever pays; the [`Report`](crate::Report) says what was picked and why.
     Auto,

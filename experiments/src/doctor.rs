@@ -71,6 +71,7 @@ fn system_calls() -> Vec<Finding> {
         asked("PAGEMAP_SCAN", scan, without_scan),
         asked("/proc/self/pagemap", probe::pagemap(), "no fallback for PAGEMAP_SCAN"),
         asked("mseal", probe::sealed_mapping(), "foreign regions are read-only, but a call could make them writable"),
+        asked("short slices", probe::slices(), "who is woken on a busy processor waits for the other's slice to end"),
         asked("PR_SET_PDEATHSIG", probe::death_with_parent(), "a killed root leaves processes behind"),
         asked("child subreaper", probe::subreaper(), "orphans go to init, not to the root"),
         asked("oom_score_adj", probe::oom_score(), "out of memory, the kernel may kill the root first"),

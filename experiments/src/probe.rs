@@ -120,6 +120,24 @@ pub fn sealed_mapping() -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
+/// Asking for a length of slices under the fair scheduler (`sched_setattr(2)`, Linux 6.12): asks for what there is.
+///
+/// # Errors
+/// The kernel's; ENOSYS where it does not say how long slices are.
+pub fn slices() -> Result<(), Errno> {
+    // SAFETY: all-zero bytes are a valid `sched_attr`.
+    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes to the structure, of the size that is passed.
+    let got = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size_of_val(&attributes), 0) };
+    Errno::result(got)?;
+    if attributes.sched_runtime == 0 {
+        return Err(Errno::ENOSYS);
+    }
+    // SAFETY: the kernel reads the structure, whose first member is its size.
+    let set = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    Errno::result(set).map(drop)
+}
+
 /// Dying with the parent (`PR_SET_PDEATHSIG`): sets what is set already.
 ///
 /// # Errors
