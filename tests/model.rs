@@ -1,5 +1,5 @@
 //! Random programs against a plain model: operations, commits, crashes by a random fault at a random place, under
-//! each restart policy and each mechanism. After every transaction the state equals the model's.
+//! each restart policy, each mechanism and each kind of spare. After every transaction the state equals the model's.
 //!
 //! Some seconds by default; more by `CRASHBED_MODEL_CASES=2000 cargo test --test model`. What fails is made smaller by
 //! proptest and printed as the argument of the scenario: play it again by
@@ -7,7 +7,9 @@
 
 mod support;
 
-use crashbed::{Answer, Daemon, Declaration, Intensity, MIB, MechanismKind, Outcome, Recoverable, RestartPolicy, Root};
+use crashbed::{
+    Answer, Daemon, Declaration, Intensity, MIB, MechanismKind, Outcome, Recoverable, RestartPolicy, Root, Spare,
+};
 use crashbed_policies::{CheckpointResume, ProcessDecides, ZeroState};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -96,6 +98,7 @@ impl Step {
 #[derive(Clone, Debug)]
 struct Program {
     mechanism: MechanismKind,
+    spare: Spare,
     answer: u64,
     /// The daemon dies after each transaction.
     dies: bool,
@@ -106,16 +109,17 @@ impl Program {
     fn write(&self) -> String {
         let steps = |steps: &Vec<Step>| steps.iter().map(|step| step.write()).collect::<Vec<_>>().join(" ");
         let all: Vec<String> = self.transactions.iter().map(steps).collect();
-        format!("{};{};{};{}", self.mechanism, self.answer, u64::from(self.dies), all.join(";"))
+        format!("{};{};{};{};{}", self.mechanism, self.spare, self.answer, u64::from(self.dies), all.join(";"))
     }
 
     fn read(text: &str) -> Self {
         let mut fields = text.split(';');
         let mut next = || fields.next().expect("a field");
-        let (mechanism, answer, dies) = (next(), next(), next());
+        let (mechanism, spare, answer, dies) = (next(), next(), next(), next());
         let transactions = fields.map(|steps| steps.split_whitespace().map(Step::read).collect()).collect();
         Self {
             mechanism: mechanism.parse().expect("a mechanism"),
+            spare: spare.parse().expect("a spare"),
             answer: answer.parse().expect("a number"),
             dies: dies == "1",
             transactions,
@@ -189,6 +193,7 @@ fn program() -> crashbed::Result<()> {
     let program = Program::read(support::argument().trim_end_matches("wrong"));
     let declaration = Declaration::new("d", MIB)
         .mechanism(program.mechanism)
+        .spare(program.spare)
         .scratch(MIB)
         .heartbeat(Duration::from_secs(30))
         .intensity(Intensity::UNLIMITED);
@@ -248,6 +253,10 @@ fn play_transaction(
                     // In the middle of a change, which must be taken back.
                     state.ordered.clear();
                     state.texts.push("lost".repeat(1000));
+                    // Some spares are ready by then, others are not.
+                    if program.spare != Spare::Cold && n % 2 == 0 {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
                     Fault::ALL[usize::try_from(fault).unwrap_or(0)].strike();
                 }
                 Step::Fail if once() => {
@@ -278,8 +287,10 @@ fn programs(mechanism: MechanismKind) -> impl Strategy<Value = Program> {
         1 => Just(Step::Fail),
     ];
     let transactions = proptest::collection::vec(proptest::collection::vec(step, 0..40), 1..10);
-    (0u64..5, any::<bool>(), transactions).prop_map(move |(answer, dies, transactions)| Program {
+    let spares = proptest::sample::select(Spare::all().to_vec());
+    (spares, 0u64..5, any::<bool>(), transactions).prop_map(move |(spare, answer, dies, transactions)| Program {
         mechanism,
+        spare,
         answer,
         dies,
         transactions,
@@ -304,5 +315,5 @@ fn random_programs_equal_their_model() {
 
 /// The check can fail: a model that counts one operation too many does not equal any run.
 fn a_wrong_model_is_found_out() {
-    support::fails("program", "copy-on-write;1;0;i1 C0 X0 p2wrong", "operations after transaction 0");
+    support::fails("program", "copy-on-write;warm;1;0;i1 C0 X0 p2wrong", "operations after transaction 0");
 }

@@ -27,11 +27,13 @@ pub(super) struct Erlang {
     /// Records in the worker's table.
     #[serde(deserialize_with = "levels::positive")]
     records: u64,
+    /// How long the worker has been at work when it crashes, in microseconds.
+    work_us: u64,
 }
 
 impl Default for Erlang {
     fn default() -> Self {
-        Self { records: 1_000 }
+        Self { records: 1_000, work_us: 500 }
     }
 }
 
@@ -47,7 +49,7 @@ impl Measure for Erlang {
         };
         let mut rows = Vec::new();
         for (name, busy_wait) in BUSY_WAITS {
-            let measured = run(&mut machine(folder.path(), busy_wait, round.laps, self.records));
+            let measured = run(&mut self.machine(folder.path(), busy_wait, round.laps));
             let printed = match measured {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(absent("erl")),
                 measured => succeeded("erl", &measured?)?,
@@ -58,21 +60,24 @@ impl Measure for Erlang {
     }
 }
 
-fn absent(program: &str) -> Vec<Said> {
-    vec![Said::skipped(format_args!("`{program}` is not installed"))]
+impl Erlang {
+    /// The virtual machine that makes the laps.
+    fn machine(&self, folder: &Path, busy_wait: &str, laps: u64) -> Command {
+        let Self { records, work_us } = self;
+        let mut command = Command::new("erl");
+        for spins in ["+sbwt", "+sbwtdcpu", "+sbwtdio"] {
+            command.args([spins, busy_wait]);
+        }
+        command.args(["-noshell", "-noinput", "-boot", "no_dot_erlang", "-pa"]).arg(folder);
+        command.args(["-eval", &format!("{MODULE}:main([{laps}, {records}, {work_us}]).")]);
+        // A machine that cannot go on must not leave a dump of itself in the working directory.
+        command.env("ERL_CRASH_DUMP_BYTES", "0");
+        command
+    }
 }
 
-/// The virtual machine that makes the laps.
-fn machine(folder: &Path, busy_wait: &str, laps: u64, records: u64) -> Command {
-    let mut command = Command::new("erl");
-    for spins in ["+sbwt", "+sbwtdcpu", "+sbwtdio"] {
-        command.args([spins, busy_wait]);
-    }
-    command.args(["-noshell", "-noinput", "-boot", "no_dot_erlang", "-pa"]).arg(folder);
-    command.args(["-eval", &format!("{MODULE}:main([{laps}, {records}]).")]);
-    // A machine that cannot go on must not leave a dump of itself in the working directory.
-    command.env("ERL_CRASH_DUMP_BYTES", "0");
-    command
+fn absent(program: &str) -> Vec<Said> {
+    vec![Said::skipped(format_args!("`{program}` is not installed"))]
 }
 
 fn run(command: &mut Command) -> io::Result<Output> {

@@ -33,8 +33,6 @@ const WARM_UP: u64 = 5;
 const OPERATIONS: u64 = 1_000;
 /// How long the caller waits for a worker before it would count as hung.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a worker has been at work when it crashes: the caller is asleep by then, as it is in a real call.
-const AT_WORK_NS: u64 = 500_000;
 
 /// Its settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,11 +41,14 @@ pub(super) struct Pool {
     /// Records in each worker's copy of the state.
     #[serde(deserialize_with = "levels::positive")]
     records: u64,
+    /// How long a worker has been at work when it crashes, in microseconds: the caller is asleep by then, as it is in a
+    /// real call.
+    work_us: u64,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { records: 1_000 }
+        Self { records: 1_000, work_us: 500 }
     }
 }
 
@@ -61,7 +62,7 @@ impl Measure for Pool {
             .map_err(|error| MeasureError::Unplanned(error.to_string()))?;
         let mut state = KvState::default();
         state.load(&plan);
-        let mut master = Master { plan, state, board: Shared::new()? };
+        let mut master = Master { plan, state, work_ns: self.work_us.saturating_mul(1_000), board: Shared::new()? };
         let time = |master: &Master, which: usize| master.board[which].load(Relaxed);
         let row = |row, note| Sampled::new(row, Unit::Ns, note).at("records", self.records);
         let mut call = row("call", "a request to an idle worker, to its answer");
@@ -106,6 +107,8 @@ const BEGUN: usize = 1;
 struct Master {
     plan: Plan,
     state: KvState,
+    /// How long a worker works before it crashes.
+    work_ns: u64,
     board: Shared<Board>,
 }
 
@@ -171,7 +174,7 @@ impl Master {
             self.board[BEGUN].store(monotonic_ns(), Relaxed);
             let (index, crash) = words(request);
             if crash == 1 {
-                let until = monotonic_ns() + AT_WORK_NS;
+                let until = monotonic_ns() + self.work_ns;
                 while monotonic_ns() < until {
                     std::hint::spin_loop();
                 }

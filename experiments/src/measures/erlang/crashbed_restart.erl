@@ -1,7 +1,8 @@
 %% A supervisor that restarts a crashed gen_server, timed inside the virtual machine.
 %%
 %% The worker keeps its records in a table that outlives it, as one does where a restart must not lose them. It crashes
-%% by an error in a cast, with the instant before written into an atomics array. Its caller waits in one of two ways:
+%% by an error in a cast, after it has been at work for a while, with the instant before written into an atomics array.
+%% Its caller waits in one of two ways:
 %%
 %%   told     the restarted worker's init sends it a message; then it calls
 %%   whereis  it looks the registered name up until another process has it, then it calls
@@ -17,14 +18,14 @@
 %% that list as short as it is where crashes are rare.
 -define(LAPS_OF_A_SUPERVISOR, 10).
 
-main([Laps, Records]) ->
+main([Laps, Records, WorkUs]) ->
     ok = logger:set_primary_config(level, none),
     Table = ets:new(records, [public, set]),
     [ets:insert(Table, record(Key, 0, value(Key))) || Key <- lists:seq(0, Records - 1)],
     %% Of the last crash and of the restarted worker's init.
     Times = atomics:new(2, []),
     process_flag(trap_exit, true),
-    Lap = fun(Number) -> lap(Number, Table, Times, Records) end,
+    Lap = fun(Number) -> lap(Number, Table, {Times, WorkUs}, Records) end,
     Samples = laps(Lap, 0, ?WARM_UP + Laps, {self(), Table, Times}),
     Counted = lists:nthtail(?WARM_UP, Samples),
     [io:format("~s ~s ~b~n", [Row, Wait, Ns]) || Lines <- Counted, {Row, Wait, Ns} <- Lines],
@@ -43,18 +44,18 @@ laps(Lap, From, To, Worker) ->
     Samples ++ laps(Lap, Until, To, Worker).
 
 %% A call of a worker that is well, and a crash for each way to wait.
-lap(Number, Table, Times, Records) ->
+lap(Number, Table, Crash, Records) ->
     Key = Number * 7 rem Records,
     Asked = erlang:monotonic_time(nanosecond),
     Key = gen_server:call(?WORKER, {operate, Table, Key}),
     Answered = erlang:monotonic_time(nanosecond),
-    [{call, none, Answered - Asked}] ++ crash(told, Key, Table, Times) ++ crash(whereis, Key, Table, Times).
+    [{call, none, Answered - Asked}] ++ crash(told, Key, Table, Crash) ++ crash(whereis, Key, Table, Crash).
 
-crash(Wait, Key, Table, Times) ->
+crash(Wait, Key, Table, {Times, _} = Crash) ->
     %% What was at work before is over, and whoever sleeps does.
     timer:sleep(1),
     Before = whereis(?WORKER),
-    gen_server:cast(?WORKER, {crash, Times}),
+    gen_server:cast(?WORKER, {crash, Crash}),
     Worker = restarted(Wait, Before),
     Key = gen_server:call(Worker, {operate, Table, Key}),
     Answered = erlang:monotonic_time(nanosecond),
@@ -90,9 +91,16 @@ handle_call({operate, Table, Key}, _, State) ->
     true = ets:insert(Table, record(Key, Version + 1, <<Field/binary, Rest/binary>>)),
     {reply, Key, State}.
 
-handle_cast({crash, Times}, _) ->
+handle_cast({crash, {Times, WorkUs}}, _) ->
+    work(erlang:monotonic_time(nanosecond) + 1000 * WorkUs),
     atomics:put(Times, 1, erlang:monotonic_time(nanosecond)),
     erlang:error(crash).
+
+work(Until) ->
+    case erlang:monotonic_time(nanosecond) < Until of
+        true -> work(Until);
+        false -> ok
+    end.
 
 record(Key, Version, Value) ->
     {Key, Version, sum(Key, Version, Value), Value}.
