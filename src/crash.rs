@@ -144,14 +144,19 @@ pub fn signal_name(signal: i32) -> String {
     }
 }
 
+/// A signal from the kernel that says no more (`sigaction(2)`).
+const SI_KERNEL: i32 = 0x80;
+
 impl fmt::Display for Crash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
-            Cause::Signal { signal, address, .. } => {
+            Cause::Signal { signal, code, address } => {
                 f.write_str(&signal_name(signal))?;
+                // What the processor reports without an address has the code SI_KERNEL.
+                let is_access = matches!(signal, libc::SIGSEGV | libc::SIGBUS) && (1..SI_KERNEL).contains(&code);
                 if self.is_stack_overflow() {
                     f.write_str(" (stack overflow)")?;
-                } else if address != 0 {
+                } else if address != 0 || is_access {
                     write!(f, " at address {address:#x}")?;
                 }
             }
@@ -177,5 +182,37 @@ impl fmt::Display for Notice {
             Self::Pidfd => "pidfd",
             Self::Heartbeat => "heartbeat",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_to_address_0_says_so() {
+        let words = |signal, code, address| {
+            Crash {
+                cause: Cause::Signal { signal, code, address },
+                notice: Notice::Handler,
+                phase: Phase::Running,
+                incarnation: 1,
+                operation: 7,
+                committed_operations: 5,
+                thread: 1,
+                place: None,
+                heap_locked: None,
+                happened_ns: 1,
+                noticed_ns: 2,
+                note: Text::EMPTY,
+            }
+            .to_string()
+        };
+        assert_eq!(words(libc::SIGSEGV, 1, 0), "SIGSEGV at address 0x0 in operation 7");
+        assert_eq!(words(libc::SIGSEGV, 1, 8), "SIGSEGV at address 0x8 in operation 7");
+        // By the processor without an address; by another process; no access at all.
+        assert_eq!(words(libc::SIGSEGV, SI_KERNEL, 0), "SIGSEGV in operation 7");
+        assert_eq!(words(libc::SIGSEGV, 0, 0), "SIGSEGV in operation 7");
+        assert_eq!(words(libc::SIGABRT, -6, 0), "SIGABRT in operation 7");
     }
 }
