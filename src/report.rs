@@ -9,7 +9,8 @@ use crate::spare::{Picked, Start};
 use std::sync::atomic::Ordering;
 
 /// One recovery: from a crash to the successor's first operation. Times are `CLOCK_MONOTONIC`, in nanoseconds; 0 is
-/// "not reached".
+/// "not reached". They are not always ascending: a spare that decides by itself has started, and knows that its
+/// predecessor is stopped, before it has decided. So subtract them by `saturating_sub`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recovery {
     /// The crash.

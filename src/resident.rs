@@ -59,8 +59,12 @@ pub trait Service<S>: Sync {
         request: Self::Request,
     ) -> std::result::Result<Self::Answer, Failure>;
 
-    /// Replies to request `number`, which is committed. A crash between the commit and this call loses the reply: who
-    /// needs it asks again.
+    /// Replies to request `number`, which is committed. A crash between the commit and this call loses the reply, and
+    /// nobody replies to a request that is skipped: who needs one asks again, and `request` answers those whose number
+    /// has been passed (`examples/service.rs`).
+    ///
+    /// It must not wait longer than the heartbeat's deadline: to wait for room in a socket is silence, and the
+    /// transaction is ended for it, each successor too. Where a client may not read, write without waiting.
     fn reply(&self, number: u64, answer: Self::Answer);
 }
 
