@@ -76,8 +76,9 @@ pub(crate) struct Begin {
     pub(crate) address_space: u64,
     /// The longest silence that it may keep.
     pub(crate) heartbeat: Duration,
-    /// The processors that it may run on, where its daemon was drawn to one of them.
-    pub(crate) drawn: Option<Processors>,
+    /// The processors that it may run on, as its daemon may; and whether its daemon was drawn to one of them.
+    pub(crate) own: Option<Processors>,
+    pub(crate) drawn: bool,
     /// The event descriptor that wakes the daemon.
     pub(crate) event: i32,
 }
@@ -88,8 +89,8 @@ type Refusal = (&'static str, Errno);
 /// Runs a transaction, from its first instruction on. In the fork's child.
 pub(crate) fn run(region: &Region, program: &Program<'_>, history: &History, begin: Begin) -> ! {
     region.seat(begin.seat).started_ns.store(clock::now_ns(), Ordering::Relaxed);
-    if let Some(had) = &begin.drawn {
-        had.give(0);
+    if let (Some(own), true) = (&begin.own, begin.drawn) {
+        own.give(0);
     }
     if begin.crash.is_none() {
         processors::ask_usual_slices();
@@ -158,6 +159,7 @@ pub(crate) fn work(
         incarnation: begin.incarnation,
         heartbeat: begin.heartbeat,
         scratch_depth: Cell::new(0),
+        steady: Cell::new(false),
         settled: Cell::new(false),
         prepared: Cell::new(mailbox.standby.started_by.load(Ordering::Relaxed) != Start::Cold as u32),
     };

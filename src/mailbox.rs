@@ -13,7 +13,7 @@
 //! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
 //! | `heir` | the spare that would succeed the child | when it is ready |
 //! | `drawn` | child, in its crash handler | before it wakes its parent |
-//! | `kept_off` | child; parent | before the child wakes its parent; when that has woken |
+//! | `kept_off` | child; the parent takes it back | before the child wakes its parent; when that has woken |
 //! | `standby` | see there | while the child is a spare |
 //! | `end`, `failure` | child | before it exits |
 //!

@@ -14,7 +14,7 @@ use crate::link;
 use crate::mailbox::{Mailbox, NOTICE_COMPLETE, NOTICE_ENTERED, NOTICE_TOLD};
 use crate::point::{self, Point};
 use crate::stop;
-use crate::sys::processors::{self, Processors};
+use crate::sys::processors;
 use crate::sys::{self, Errno, clock, event, process, signal};
 use crate::text::Text;
 use crate::turn;
@@ -103,8 +103,9 @@ pub(crate) fn handler_address() -> usize {
 }
 
 /// The handler. Only atomics, clock, `gettid`, `getppid`, futexes, `unshare` (which does nothing here), reading
-/// `/proc/self/task`, `getcpu`, `sched_getaffinity` and `sched_setaffinity`, `write` to an event descriptor, `prctl`,
-/// `sigaction`, `tgkill`: all async-signal-safe, no allocation, no lock.
+/// `/proc/self/task`, `getcpu`, `sched_getaffinity` and `sched_setaffinity`, `sched_yield`, `write` to an event
+/// descriptor, `nanosleep`, `prctl`, `sigaction`, `tgkill`: all async-signal-safe, no allocation, no lock. A hook of
+/// [`Point::Released`] must be so too.
 extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let Some(mailbox) = here::mailbox() else { signal::die_of(signal) };
     let record = &mailbox.notice;
@@ -138,17 +139,20 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     record.stage.store(NOTICE_COMPLETE, Ordering::Release);
     // A request that is not answered yet is the daemon's to finish first: it may be changing the state at this moment.
     let heir = heir(mailbox).filter(|_| stopped && link::pending(mailbox).is_none());
+    let incarnation = heir.map_or(0, |heir| heir.incarnation.load(Ordering::Relaxed));
     let heir = heir.filter(|heir| turn::release(&heir.standby, sleeper(heir)));
     if stopped && heir.is_none() {
         // Before it can see that it has been told: who has gone on already would stay drawn.
-        mailbox.drawn.draw(here::parent(), None);
+        mailbox.drawn.draw(here::parent());
     }
     if heir.is_some() {
         point::pass(Point::Released);
     }
     record.stage.store(NOTICE_TOLD, Ordering::Release);
     match heir {
-        Some(heir) => turn::hurry(heir, sleeper(heir)),
+        Some(heir) => {
+            turn::hurry(heir, || sleeper(heir).filter(|_| heir.incarnation.load(Ordering::Relaxed) == incarnation))
+        }
         None => event::raise(here::event()),
     }
     if stopped {
@@ -180,9 +184,9 @@ pub(crate) fn is_told(mailbox: &Mailbox) -> bool {
     mailbox.notice.stage.load(Ordering::Acquire) == NOTICE_TOLD
 }
 
-/// The processors of the parent, where the handler behind a complete record drew it to its own.
-pub(crate) fn drawn(mailbox: &Mailbox) -> Option<Processors> {
-    mailbox.drawn.had().filter(|_| is_complete(mailbox))
+/// Whether the handler behind a complete record drew its parent to its own processor.
+pub(crate) fn has_drawn(mailbox: &Mailbox) -> bool {
+    mailbox.drawn.is() && is_complete(mailbox)
 }
 
 /// Whether that record says that no thread of the process can write any more.

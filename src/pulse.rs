@@ -34,10 +34,18 @@ impl Silence {
     }
 
     /// How long the transaction has given no sign of life, where that is longer than its deadline. A time that has not
-    /// come yet is none: a wild write over the mailbox must not keep a process that hangs from being noticed.
-    pub(crate) fn is_too_long(&mut self, mailbox: &Mailbox, now_ns: u64) -> Option<Duration> {
+    /// come yet is none: a wild write over the mailbox must not keep a process that hangs from being noticed. The daemon
+    /// woke at `woke_ns`; a count that has moved is read later, and has the time `now` of that.
+    pub(crate) fn is_too_long(
+        &mut self,
+        mailbox: &Mailbox,
+        woke_ns: u64,
+        now: impl FnOnce() -> u64,
+    ) -> Option<Duration> {
+        let mut now_ns = woke_ns;
         let operation = mailbox.operation.load(Ordering::Relaxed);
         if std::mem::replace(&mut self.operation, operation) != operation && is_counted(self.deadline) {
+            now_ns = now();
             mailbox.beat_ns.store(now_ns, Ordering::Relaxed);
         }
         let beat_ns = mailbox.beat_ns.load(Ordering::Relaxed);
@@ -85,7 +93,7 @@ mod tests {
             let (mut now_ns, mut between) = (0, between.iter().cycle());
             let noticed_ns = loop {
                 mailbox.operation.store(ends.partition_point(|end| *end <= now_ns) as u64, Ordering::Relaxed);
-                if silence.is_too_long(&mailbox, now_ns).is_some() {
+                if silence.is_too_long(&mailbox, now_ns, || now_ns).is_some() {
                     break now_ns;
                 }
                 let sleep = u64::try_from(silence.until_next_look(now_ns).as_nanos()).unwrap();
@@ -102,9 +110,9 @@ mod tests {
         let mailbox = mailbox();
         let mut silence = Silence::of(&mailbox, LONG / 2);
         mailbox.operation.store(1, Ordering::Relaxed);
-        assert_eq!(silence.is_too_long(&mailbox, 100_000_000), Some(LONG / 2));
+        assert_eq!(silence.is_too_long(&mailbox, 100_000_000, || 0), Some(LONG / 2));
         mailbox.beat_ns.store(99_000_000, Ordering::Relaxed);
-        assert_eq!(silence.is_too_long(&mailbox, 100_000_000), None);
+        assert_eq!(silence.is_too_long(&mailbox, 100_000_000, || 0), None);
         assert_eq!(silence.until_next_look(100_000_000), Duration::from_millis(99));
     }
 
@@ -113,6 +121,6 @@ mod tests {
         let mailbox = mailbox();
         let mut silence = Silence::of(&mailbox, DEADLINE);
         mailbox.beat_ns.store(u64::MAX, Ordering::Relaxed);
-        assert_eq!(silence.is_too_long(&mailbox, DEADLINE_NS), Some(DEADLINE));
+        assert_eq!(silence.is_too_long(&mailbox, DEADLINE_NS, || 0), Some(DEADLINE));
     }
 }

@@ -51,7 +51,7 @@ impl Supervision<'_> {
         let Some(dead) = self.active.take() else { return Ok(None) };
         let mailbox = region.seat(dead.seat);
         self.crashed_seat = Some(dead.seat);
-        self.drawn = notice::drawn(mailbox);
+        self.drawn = notice::has_drawn(mailbox);
         let next = self.succeed(mailbox, ending, noticed_ns, decided);
         self.step_aside();
         // Off the recovery path.
@@ -90,8 +90,8 @@ impl Supervision<'_> {
         let gives_up = decision.action == Action::GiveUp || self.settings.intensity.exceeded(&self.history);
         let mut set_aside = None;
         if !gives_up {
-            if let (Some(processors), false) = (&self.drawn, decision.delay.is_zero()) {
-                processors.give(0);
+            if self.drawn && !decision.delay.is_zero() {
+                self.go_home();
             }
             self.wait(decision.delay)?;
             if decision.action == Action::ProcessDecides && self.program.decide.is_some() {

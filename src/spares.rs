@@ -153,7 +153,7 @@ impl Supervision<'_> {
         mailbox.redo_target.store(self.redo_target, Ordering::Relaxed);
         mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
         let pid = self.core.crew.pid(spare.member.seat);
-        let ordered = turn::order(words, pid, self.drawn);
+        let ordered = turn::order(words, pid);
         if ordered {
             self.weigh(spare.member.seat);
             self.active = Some(spare.member);

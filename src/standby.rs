@@ -56,6 +56,10 @@ impl Standby<'_> {
     pub(crate) fn live(mut self) -> ! {
         let region = self.region;
         let mailbox = region.seat(self.begin.seat);
+        // Its daemon may have been moved when it forked.
+        if let Some(own) = &self.begin.own {
+            own.give(0);
+        }
         life::become_transaction(region, &self.begin);
         if life::enter(region, &self.begin).is_err() {
             process::exit_now(1);
@@ -86,8 +90,8 @@ impl Standby<'_> {
             match Turn::of(&mailbox.standby) {
                 Turn::Released if notice::is_complete(predecessor) && link::pending(predecessor).is_none() => {
                     self.start(mailbox, from, now_ns);
-                    let was_drawn = give_back(mailbox);
-                    self.succeed(predecessor, mailbox, now_ns, was_drawn);
+                    self.go_home(mailbox);
+                    self.succeed(predecessor, mailbox, now_ns, from == Turn::Spinning);
                 }
                 Turn::Released => {
                     // Nobody released it but a wild write.
@@ -95,7 +99,7 @@ impl Standby<'_> {
                 }
                 Turn::Ordered => {
                     self.start(mailbox, from, now_ns);
-                    give_back(mailbox);
+                    self.go_home(mailbox);
                     self.follow(predecessor, mailbox);
                 }
                 _ => {}
@@ -113,7 +117,7 @@ impl Standby<'_> {
     }
 
     /// Decides about the crash that its predecessor's handler has told, and works, at once or when it is ordered to.
-    fn succeed(&mut self, predecessor: &Mailbox, mailbox: &Mailbox, noticed_ns: u64, was_drawn: bool) -> ! {
+    fn succeed(&mut self, predecessor: &Mailbox, mailbox: &Mailbox, noticed_ns: u64, spun: bool) -> ! {
         let head = self.region.head();
         let committed = head.operations.load(Ordering::Relaxed);
         let crash = notice::read(predecessor, &Ending::Handled, noticed_ns, committed);
@@ -132,18 +136,20 @@ impl Standby<'_> {
             && !done;
         if by_itself {
             Turn::Released.change(standby, Turn::Taken);
-            // One that spun is drawn late, where it is drawn at all.
-            if !was_drawn {
-                give_back(mailbox);
-            }
         } else {
             Turn::Released.change(standby, Turn::Referred);
+        }
+        if spun {
+            // It is drawn late, where it is drawn at all.
+            self.go_home(mailbox);
+        }
+        if !by_itself {
             event::raise(self.begin.event);
             while Turn::of(standby) != Turn::Ordered {
                 turn::wait(standby, Turn::Referred, 0);
             }
             mailbox.started_ns.store(clock::now_ns(), Ordering::Relaxed);
-            give_back(mailbox);
+            self.go_home(mailbox);
         }
         self.begin.crash = Some(crash);
         self.work(mailbox, decision.action)
@@ -167,6 +173,11 @@ impl Standby<'_> {
         self.work(mailbox, action)
     }
 
+    /// Gives it its own processors back, where it was drawn.
+    fn go_home(&self, mailbox: &Mailbox) {
+        mailbox.standby.drawn.come_back(self.begin.own.as_ref());
+    }
+
     fn work(&mut self, mailbox: &Mailbox, action: Action) -> ! {
         self.begin.zero = action == Action::Zero;
         self.begin.asks = action == Action::ProcessDecides;
@@ -177,11 +188,6 @@ impl Standby<'_> {
         point::pass(Point::Restore);
         life::work(self.region, self.program, self.history, self.begin, Ok(()))
     }
-}
-
-/// Gives a spare that was drawn the processors that it had; whether it was.
-fn give_back(mailbox: &Mailbox) -> bool {
-    mailbox.standby.drawn.had().is_some_and(|had| had.give(0))
 }
 
 /// Bytes of memory that are this process's alone: pages that are no file's, and page tables.

@@ -121,7 +121,8 @@ fn supervise(
         crashed_seat: None,
         spare_due_ns: 0,
         spares_lost: 0,
-        drawn: None,
+        drawn: false,
+        own: Processors::of(0),
         core,
     };
     let ended = supervision.run(action);
@@ -131,6 +132,10 @@ fn supervise(
         mechanism.restore(region);
     }
     supervision.dismiss_spare();
+    if supervision.history.total() > 0 {
+        // Whoever was killed may have moved it last.
+        supervision.go_home();
+    }
     mechanism.end(region).map_err(failed("opening the gate"))?;
 
     let mut report = std::mem::take(&mut supervision.report);
@@ -166,8 +171,10 @@ pub(crate) struct Supervision<'a> {
     /// When the next spare may be forked: not while a successor starts.
     pub(crate) spare_due_ns: u64,
     pub(crate) spares_lost: u32,
-    /// The processors of the daemon, while it is drawn to that of a crash.
-    pub(crate) drawn: Option<Processors>,
+    /// The daemon's own processors, while nobody moves it; `None` where the kernel does not say.
+    pub(crate) own: Option<Processors>,
+    /// Whether it is drawn to that of a crash.
+    pub(crate) drawn: bool,
 }
 
 /// A spare, and how many crashes its copy of the history holds.
@@ -211,6 +218,7 @@ impl Supervision<'_> {
             set_aside,
             daemon: process::id(),
             address_space: self.core.address_space,
+            own: self.own,
             drawn: self.drawn,
             heartbeat: self.settings.heartbeat,
             event: self.core.event.as_raw_fd(),
@@ -248,10 +256,17 @@ impl Supervision<'_> {
         }
     }
 
+    /// Gives the daemon its own processors back.
+    pub(crate) fn go_home(&self) {
+        if let Some(own) = &self.own {
+            own.give(0);
+        }
+    }
+
     /// Where the crash has drawn the daemon to its processor, leaves that to the successor.
     pub(crate) fn step_aside(&mut self) {
-        if let Some(processors) = self.drawn.take() {
-            processors.give(0);
+        if std::mem::take(&mut self.drawn) {
+            self.go_home();
             processors::step_aside();
         }
     }

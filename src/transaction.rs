@@ -34,6 +34,8 @@ pub struct Tx<'a> {
     /// The longest silence that it may keep.
     pub(crate) heartbeat: Duration,
     pub(crate) scratch_depth: Cell<usize>,
+    /// Whether it has gone steady, as a successor.
+    pub(crate) steady: Cell<bool>,
     /// Whether operations need only be counted from here on.
     pub(crate) settled: Cell<bool>,
     /// Whether this incarnation is prepared for its end, by being a spare or by [`prepare`](Self::prepare).
@@ -52,6 +54,7 @@ impl<'a> Tx<'a> {
             incarnation: 0,
             heartbeat: Duration::MAX,
             scratch_depth: Cell::new(0),
+            steady: Cell::new(false),
             settled: Cell::new(false),
             prepared: Cell::new(true),
         }
@@ -95,6 +98,8 @@ impl Tx<'_> {
         mailbox.beat_ns.store(now, Ordering::Relaxed);
         if mailbox.first_operation_ns.load(Ordering::Relaxed) == 0 {
             mailbox.first_operation_ns.store(now, Ordering::Relaxed);
+            let before = mailbox.faults_before.load(Ordering::Relaxed);
+            mailbox.faults.store(process::page_faults().saturating_sub(before), Ordering::Relaxed);
             self.go_steady();
         }
         self.prepare(now);
@@ -105,18 +110,16 @@ impl Tx<'_> {
         self.settled.set(is_redone && self.prepared.get() && pulse::is_counted(self.heartbeat));
     }
 
-    /// After the first operation: what a recovery has put off.
+    /// Once, after the first operation or at the first commit: what a recovery has put off.
     fn go_steady(&self) {
-        let mailbox = self.mailbox;
-        let before = mailbox.faults_before.load(Ordering::Relaxed);
-        mailbox.faults.store(process::page_faults().saturating_sub(before), Ordering::Relaxed);
-        if self.crash.is_some() {
-            // A successor has what was its daemon's until here.
-            processors::ask_usual_slices();
+        if self.crash.is_none() || self.steady.replace(true) {
+            return;
         }
-        if Turn::of(&mailbox.standby) == Turn::Taken {
+        // A successor has what was its daemon's until here.
+        processors::ask_usual_slices();
+        if Turn::of(&self.mailbox.standby) == Turn::Taken {
             // Its daemon may sleep until the predecessor is gone, and has the next successor to make ready.
-            mailbox.kept_off.keep_off(here::parent());
+            self.mailbox.kept_off.keep_off(here::parent());
             event::raise(here::event());
         }
     }
@@ -174,6 +177,7 @@ impl Tx<'_> {
     }
 
     pub(crate) fn commit_as(&self, last_of_all: bool) -> std::result::Result<(), Failure> {
+        let was_running = self.mailbox.phase.load(Ordering::Relaxed) == Phase::Running as u32;
         self.enter_phase(Phase::Committing);
         self.beat();
         self.head().forget_passed_skips(self.operations());
@@ -182,6 +186,9 @@ impl Tx<'_> {
         }
         let committed = self.mechanism.commit(self.region, self.mailbox, last_of_all);
         self.beat();
+        if was_running {
+            self.go_steady();
+        }
         self.enter_phase(if last_of_all { Phase::Ending } else { Phase::Running });
         committed.map_err(|_| {
             let what = "it could not be staged, or the daemon found what was staged damaged; the commit before stands";

@@ -238,6 +238,7 @@ impl<'t, 'a> Tree<'t, 'a> {
         prime::be_killed_before_the_root();
         // It does little at a time, and others wait for it.
         processors::ask_short_slices();
+        processors::find_out();
         for (other, foreign) in self.regions.iter().enumerate() {
             if other != index {
                 foreign.disown()?;

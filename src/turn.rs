@@ -64,15 +64,15 @@ impl Turn {
 const TRIES: usize = 4;
 
 /// Releases a spare from one of the states `from` to `to`. Where it sleeps, it is drawn to this processor, `sleeper` being
-/// its process and `had` the processors that it is to have, where that is known; then it is woken. Async-signal-safe. Handler and daemon never come here at once, so that one who is asleep stays
-/// so until it is released: who was awake already would stay drawn.
-fn release_to(standby: &Standby, (sleeper, had): (Option<i32>, Option<Processors>), from: &[Turn], to: Turn) -> bool {
+/// its process where that is known; then it is woken. Async-signal-safe. Handler and daemon never come here at once, so
+/// that one who is asleep stays so until it is released: who was awake already would stay drawn.
+fn release_to(standby: &Standby, sleeper: Option<i32>, from: &[Turn], to: Turn) -> bool {
     for _ in 0..TRIES {
         let now = Turn::of(standby);
         if !from.contains(&now) {
             return false;
         }
-        standby.drawn.draw(sleeper.filter(|_| matches!(now, Turn::Asleep | Turn::Referred)), had);
+        standby.drawn.draw(sleeper.filter(|_| matches!(now, Turn::Asleep | Turn::Referred)));
         if now.change(standby, to) {
             if now != Turn::Spinning {
                 event::futex_wake(&standby.turn);
@@ -85,17 +85,18 @@ fn release_to(standby: &Standby, (sleeper, had): (Option<i32>, Option<Processors
 
 /// In the crash handler: releases the spare, which is ready.
 pub(crate) fn release(standby: &Standby, sleeper: Option<i32>) -> bool {
-    release_to(standby, (sleeper, None), &[Turn::Spinning, Turn::Asleep], Turn::Released)
+    release_to(standby, sleeper, &[Turn::Spinning, Turn::Asleep], Turn::Released)
 }
 
 /// In the crash handler, which has released the spare in this seat: where that one spins and does not begin, somebody
-/// else has its processor at the moment. Then it is drawn to this one, which the handler is about to leave. The spare
-/// looks for that once more after it has taken its turn; where it has done so already, it is given back here what it had.
-pub(crate) fn hurry(seat: &Mailbox, spare: Option<i32>) {
+/// else has its processor at the moment. Then it is drawn to this one, which the handler is about to leave; `spare` is its
+/// process, while the seat is its. It looks for that once more after it has taken its turn; where it has done so already,
+/// it is given back here what it had.
+pub(crate) fn hurry(seat: &Mailbox, spare: impl Fn() -> Option<i32>) {
     /// Much longer than one needs that runs.
     const PATIENCE_NS: u64 = 8_000;
     let standby = &seat.standby;
-    if standby.drawn.had().is_some() {
+    if standby.drawn.is() {
         return;
     }
     let until_ns = clock::now_ns() + PATIENCE_NS;
@@ -104,10 +105,11 @@ pub(crate) fn hurry(seat: &Mailbox, spare: Option<i32>) {
             std::hint::spin_loop();
             continue;
         }
-        let had = spare.and_then(Processors::of);
-        if Turn::of(standby) == Turn::Released {
-            standby.drawn.draw(spare, had);
-            if let (true, Some(spare), Some(had)) = (Turn::of(standby) != Turn::Released, spare, had) {
+        if let Some((spare, had)) = spare().and_then(|spare| Some((spare, Processors::of(spare)?)))
+            && Turn::of(standby) == Turn::Released
+        {
+            standby.drawn.draw(Some(spare));
+            if Turn::of(standby) != Turn::Released {
                 had.give(spare);
             }
         }
@@ -115,10 +117,9 @@ pub(crate) fn hurry(seat: &Mailbox, spare: Option<i32>) {
     }
 }
 
-/// In the daemon: releases the spare, whose orders are written, ready or not. A daemon that is drawn says what it `had`: it
-/// may have been so already when it forked the spare.
-pub(crate) fn order(standby: &Standby, sleeper: Option<i32>, had: Option<Processors>) -> bool {
-    release_to(standby, (sleeper, had), &[Turn::Starting, Turn::Spinning, Turn::Asleep, Turn::Referred], Turn::Ordered)
+/// In the daemon: releases the spare, whose orders are written, ready or not.
+pub(crate) fn order(standby: &Standby, sleeper: Option<i32>) -> bool {
+    release_to(standby, sleeper, &[Turn::Starting, Turn::Spinning, Turn::Asleep, Turn::Referred], Turn::Ordered)
 }
 
 /// In the spare: waits for its release and answers from what; spins for `spin_ns` at the most before it sleeps.
@@ -132,23 +133,26 @@ pub(crate) fn wait(standby: &Standby, from: Turn, spin_ns: u64) -> Turn {
     if spin_ns > 0 && from.change(standby, Turn::Spinning) {
         from = Turn::Spinning;
         let began_ns = clock::now_ns();
-        let mut stretched_ns = STRETCH_NS;
+        let (mut stretched_ns, mut away_ns) = (STRETCH_NS, 0);
         loop {
             for _ in 0..LOOKS {
                 if standby.turn.load(Ordering::Acquire) != Turn::Spinning as u32 {
-                    standby.spun_ns.store(clock::now_ns() - began_ns, Ordering::Relaxed);
+                    standby.spun_ns.store(clock::now_ns() - began_ns - away_ns, Ordering::Relaxed);
                     return from;
                 }
                 std::hint::spin_loop();
             }
-            let spun_ns = clock::now_ns() - began_ns;
+            let now_ns = clock::now_ns();
+            let spun_ns = now_ns - began_ns - away_ns;
             if spun_ns >= spin_ns {
                 standby.spun_ns.store(spun_ns, Ordering::Relaxed);
                 break;
             }
             if spun_ns >= stretched_ns {
                 processors::step_aside();
-                stretched_ns = clock::now_ns() - began_ns + STRETCH_NS;
+                // What others took is not spun.
+                away_ns += clock::now_ns() - now_ns;
+                stretched_ns = spun_ns + STRETCH_NS;
             }
         }
     }

@@ -37,6 +37,9 @@ impl Supervision<'_> {
         self.make_writable();
         let (mut ended, mut shutdown, mut woke_ns) = (false, false, clock::now_ns());
         loop {
+            for seat in self.seats().into_iter().flatten() {
+                self.region.seat(seat).kept_off.come_back(self.own.as_ref());
+            }
             // What happened while the daemon was at work becomes known only now.
             let noticed_ns = if self.serve()? { clock::now_ns() } else { woke_ns };
             if let Some(event) = self.crashed(noticed_ns, ended)? {
@@ -49,7 +52,7 @@ impl Supervision<'_> {
             if shutdown {
                 return Err(Error::Stopping);
             }
-            if let Some(silent) = silence.is_too_long(self.mailbox(), noticed_ns)
+            if let Some(silent) = silence.is_too_long(self.mailbox(), noticed_ns, clock::now_ns)
                 && link::pending(self.mailbox()).is_none()
             {
                 return self.end_silent(silent, noticed_ns);
@@ -69,9 +72,6 @@ impl Supervision<'_> {
             [_, ended, shutdown, _, _] = woken;
             if raised {
                 event::lower(&self.core.event);
-            }
-            for seat in self.seats().into_iter().flatten() {
-                self.region.seat(seat).kept_off.come_back();
             }
             if (dead && !shutdown) || self.core.crew.has_keepers() {
                 self.core.crew.reap();

@@ -6,7 +6,7 @@
 //! 1     told            its handler                    the daemon, asleep on it
 //! 2     released        its handler, or the daemon     the successor, spinning or asleep on it
 //! 3     ready           the successor                  the daemon, asleep on it; the doomed child
-//! 4     successor       the successor                  the doomed child, once it is ready
+//! 4     successor       the successor                  the doomed child and the daemon, once it is ready
 //! 5     asked           the doomed child               the daemon, asleep on it
 //! 6     answered        the daemon                     the doomed child, asleep on it
 //! 7     started_ns …    the successor                  the daemon, afterwards
@@ -63,6 +63,18 @@ impl Flag {
     pub(super) fn sleep(&self) {
         while !self.is_raised() {
             event::futex_wait(&self.0, 0);
+        }
+    }
+
+    /// The same, but spins first for as long as a wake-up takes.
+    pub(super) fn spin_and_sleep(&self) {
+        const SPINS: u32 = 400;
+        let spun = (0..SPINS).any(|_| {
+            std::hint::spin_loop();
+            self.is_raised()
+        });
+        if !spun {
+            self.sleep();
         }
     }
 

@@ -1,6 +1,6 @@
 //! The two processes of a whole recovery: the child that dies, and its successor.
 
-use super::board::{Board, Flag};
+use super::board::Board;
 use super::{BareNotice, BareStart};
 use crate::here::{self, Kind, Source};
 use crate::mailbox::Mailbox;
@@ -10,7 +10,7 @@ use crate::prefault;
 use crate::region::Region;
 use crate::sys::{clock, memory, process, processors, signal};
 use crate::transaction::Tx;
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The first operation, on the state at an address.
@@ -31,45 +31,68 @@ pub(super) struct Role<'a> {
     pub(super) daemon: i32,
 }
 
-/// Who is to go on, and by which word.
-#[derive(Clone, Copy)]
-pub(super) struct Target<'a> {
-    flag: &'a Flag,
-    /// The process that sleeps on the word; 0 where it spins.
-    sleeper: i32,
+/// Who is to go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Target {
+    /// The daemon, which sleeps on `told`.
+    Daemon = 0,
+    /// A successor that sleeps on `released`.
+    Sleeper = 1,
+    /// A successor that spins on `released`.
+    Spinner = 2,
 }
 
-impl<'a> Target<'a> {
-    pub(super) fn daemon(board: &'a Board, pid: i32) -> Self {
-        Self { flag: &board.told, sleeper: pid }
-    }
-
+impl Target {
     /// A successor that was forked ahead, and is ready.
-    pub(super) fn successor(board: &'a Board, start: BareStart) -> Self {
-        let pid = board.successor.load(Ordering::Relaxed);
-        Self { flag: &board.released, sleeper: if start == BareStart::Hot { 0 } else { pid } }
+    pub(super) fn successor(start: BareStart) -> Self {
+        if start == BareStart::Hot { Self::Spinner } else { Self::Sleeper }
     }
 
-    /// Lets it go on; a sleeper on this processor, as soon as this process sleeps. Async-signal-safe.
-    pub(super) fn let_go(self) {
-        if self.sleeper == 0 {
-            return self.flag.raise();
+    /// Lets process `pid` go on. A sleeper goes on on this processor, as soon as this process sleeps; so does a spinner
+    /// that has no processor at the moment. Async-signal-safe.
+    pub(super) fn let_go(self, board: &Board, pid: i32) {
+        /// Much longer than one needs that runs.
+        const PATIENCE_NS: u64 = 8_000;
+        match self {
+            Self::Daemon => {
+                processors::draw(pid);
+                board.told.raise_and_wake();
+            }
+            Self::Sleeper => {
+                processors::draw(pid);
+                board.released.raise_and_wake();
+            }
+            Self::Spinner => {
+                board.released.raise();
+                let until_ns = clock::now_ns() + PATIENCE_NS;
+                while board.started_ns.load(Ordering::Relaxed) == 0 {
+                    if clock::now_ns() > until_ns {
+                        processors::draw(pid);
+                        return;
+                    }
+                    std::hint::spin_loop();
+                }
+            }
         }
-        processors::draw(self.sleeper);
-        self.flag.raise_and_wake();
     }
 }
 
-/// The target of this process's handler.
-static FLAG: AtomicPtr<Flag> = AtomicPtr::new(std::ptr::null_mut());
-static SLEEPER: AtomicI32 = AtomicI32::new(0);
+/// The target of this process's handler, the words that it uses, and the target's process.
+static TARGET: AtomicU32 = AtomicU32::new(0);
+static BOARD: AtomicPtr<Board> = AtomicPtr::new(std::ptr::null_mut());
+static NEXT: AtomicI32 = AtomicI32::new(0);
 
 /// The bare handler: lets the next one go on, and leaves it the processor. Being killed and torn down comes later, from
 /// the daemon.
 extern "C" fn on_fault(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    // SAFETY: `doom` stored a word of the board before it faults; it stays mapped.
-    let flag = unsafe { &*FLAG.load(Ordering::Relaxed) };
-    Target { flag, sleeper: SLEEPER.load(Ordering::Relaxed) }.let_go();
+    let target = match TARGET.load(Ordering::Relaxed) {
+        1 => Target::Sleeper,
+        2 => Target::Spinner,
+        _ => Target::Daemon,
+    };
+    // SAFETY: `doom` stored the board before it faults; it stays mapped.
+    target.let_go(unsafe { &*BOARD.load(Ordering::Relaxed) }, NEXT.load(Ordering::Relaxed));
     signal::park()
 }
 
@@ -106,13 +129,17 @@ pub(super) fn doom(role: Role<'_>) {
         // It keeps its processor meanwhile, so that the successor gets ready on another and cools no cache here.
         board.ready.spin();
     }
-    let target = if role.direct { Target::successor(board, start) } else { Target::daemon(board, role.daemon) };
-    FLAG.store(std::ptr::from_ref(target.flag).cast_mut(), Ordering::Relaxed);
-    SLEEPER.store(target.sleeper, Ordering::Relaxed);
+    let successor = board.successor.load(Ordering::Relaxed);
+    let (target, next) =
+        if role.direct { (Target::successor(start), successor) } else { (Target::Daemon, role.daemon) };
+    BOARD.store(std::ptr::from_ref(board).cast_mut(), Ordering::Relaxed);
+    TARGET.store(target as u32, Ordering::Relaxed);
+    NEXT.store(next, Ordering::Relaxed);
     let me = process::id();
     work(role.work);
     board.asked.raise_and_wake();
-    board.answered.sleep();
+    board.answered.spin_and_sleep();
+    work(AFTER_AN_ANSWER);
     board.fault_ns.store(clock::now_ns(), Ordering::Relaxed);
     match notice {
         BareNotice::Signal | BareNotice::Waitpid => signal::fault(),
@@ -122,6 +149,10 @@ pub(super) fn doom(role: Role<'_>) {
         BareNotice::Heartbeat(_) => signal::park(),
     }
 }
+
+/// How long the doomed child works between its daemon's answer and its death: as a transaction does some operations after
+/// a commit, while its daemon goes back to sleep.
+const AFTER_AN_ANSWER: Duration = Duration::from_micros(30);
 
 /// How long the children of the paths without a region work.
 pub(super) const MOMENT: Duration = Duration::from_micros(500);

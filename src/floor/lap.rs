@@ -61,7 +61,7 @@ pub(super) fn lap(
             match ahead {
                 None => fork(region, SUCCESSOR, succeed)?,
                 Some(successor) => {
-                    Target::successor(board, start).let_go();
+                    Target::successor(start).let_go(board, successor.pid());
                     successor
                 }
             }

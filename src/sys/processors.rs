@@ -1,5 +1,7 @@
 //! Which processors a process may run on, and drawing one that sleeps to the processor of who wakes it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// How many words a set of processors has: that of the C library, for 1024 of them.
 pub(crate) const WORDS: usize = size_of::<libc::cpu_set_t>() / 8;
 
@@ -38,16 +40,26 @@ impl Processors {
 /// this thread sleeps, and no idle processor has to be woken first. False where that is refused: it then wakes wherever
 /// the scheduler likes. Async-signal-safe.
 pub(crate) fn draw(pid: i32) -> bool {
-    Processors::here().is_some_and(|here| here.give(pid))
+    !UNKNOWN.load(Ordering::Relaxed) && Processors::here().is_some_and(|here| here.give(pid))
 }
 
-/// Keeps process `pid`, which may run on `had` and has something to do while this thread works on, off the processor
-/// that this thread runs on: woken next, it runs on another, where it has one. Left to itself it may be queued behind
-/// this thread, however idle another processor is: with few of them, that is where the scheduler leaves it.
-pub(crate) fn keep_off(pid: i32, had: &Processors) -> bool {
-    let Some(here) = Processors::here() else { return false };
+/// Whether there are more processors than a set of the C library holds: nobody could be given its own back.
+static UNKNOWN: AtomicBool = AtomicBool::new(false);
+
+/// Finds out whether processes can be moved at all. A daemon calls this once.
+pub(crate) fn find_out() {
+    UNKNOWN.store(Processors::of(0).is_none(), Ordering::Relaxed);
+}
+
+/// Keeps process `pid`, which has something to do while this thread works on, off the processor that this thread runs on:
+/// woken next, it runs on another, where it has one. Left to itself it may be queued behind this thread, however idle
+/// another processor is: with few of them, that is where the scheduler leaves it.
+pub(crate) fn keep_off(pid: i32) {
+    let (Some(had), Some(here)) = (Processors::of(pid), Processors::here()) else { return };
     let others = Processors(std::array::from_fn(|word| had.0[word] & !here.0[word]));
-    others.0.iter().any(|word| *word != 0) && others.give(pid)
+    if others.0.iter().any(|word| *word != 0) {
+        others.give(pid);
+    }
 }
 
 /// The processors that this process may run on, given back to it when this is dropped: in between somebody may

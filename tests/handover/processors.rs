@@ -40,18 +40,21 @@ pub(crate) fn are_given_back() -> crashbed::Result<()> {
                 run_on(&mine);
                 let outcome = daemon.transaction(CheckpointResume, |tx, _| {
                     assert_eq!(processors(0), mine, "a transaction's, after {} crashes", tx.crashes());
-                    // A successor keeps its daemon off its processor from here on, until that has woken.
-                    tx.done();
                     let began = Instant::now();
                     while processors(nix::unistd::getppid().as_raw()) != mine {
                         assert!(began.elapsed() < Duration::from_secs(10), "the daemon stays drawn");
                         std::thread::yield_now();
                     }
+                    // A successor keeps its daemon off its processor from here on, until that has woken.
+                    tx.done();
                     if tx.crashes() < CRASHES {
-                        // Some spares are asleep by then, others get ready still.
-                        std::thread::sleep(Duration::from_micros(tx.crashes() * 300));
-                        let crash_on = usize::try_from(tx.crashes()).expect("a small number") % all.len();
-                        run_on(&[all[crash_on]]);
+                        // Every third crashes at once, before its daemon has come back; of the others, some spares are
+                        // asleep by then, and some get ready still.
+                        if tx.crashes() % 3 > 0 {
+                            std::thread::sleep(Duration::from_micros(tx.crashes() * 300));
+                            let crash_on = usize::try_from(tx.crashes()).expect("a small number") % all.len();
+                            run_on(&[all[crash_on]]);
+                        }
                         Fault::NullWrite.strike();
                     }
                     Ok(())
