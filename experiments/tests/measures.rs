@@ -95,13 +95,14 @@ fn a_tree_of_live_transactions_recovers() {
 #[test]
 fn a_storm_loses_nothing_and_leaves_nobody() {
     let said = round("storm", 2, r#"{"spares": ["cold", "hot"], "per_second": 200}"#);
-    assert_eq!(said.len(), 2 * 5);
-    for rows in said.chunks(5) {
-        let [crashes, pace, lost, grown, left] = rows else { panic!("{rows:?}") };
+    assert_eq!(said.len(), 2 * 6);
+    for rows in said.chunks(6) {
+        let [crashes, pace, lost, grown, otherwise, left] = rows else { panic!("{rows:?}") };
         // On a busy machine some come after their second.
         assert!(samples(crashes).len() == 2 && (1..=400).contains(&samples(crashes).iter().sum::<u64>()), "{crashes}");
         assert!(samples(pace)[0] >= 1_000_000, "no crash comes before its turn: {pace}");
         assert_eq!((samples(lost), samples(left)), (vec![0], vec![0]));
+        assert!(samples(otherwise)[0] <= 64 && (otherwise["levels"]["spare"] != "cold" || samples(otherwise) == [0]));
         assert_eq!((&grown["unit"], samples(grown).len()), (&"bytes".into(), 1));
     }
     let said = round("storm", 601, "{}");

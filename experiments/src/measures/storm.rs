@@ -70,7 +70,7 @@ impl Measure for Storm {
         for name in &self.spares {
             let spare = name.parse().map_err(|error: UnknownSpare| MeasureError::Unplanned(error.to_string()))?;
             let bed = Bed { spare, per_second: self.per_second, seconds: round.laps, board: Shared::new()? };
-            let [lost, grown, took_ns] = bed.measure()?;
+            let [lost, grown, took_ns, otherwise] = bed.measure()?;
             let row = |row, unit, samples: Vec<u64>, note| {
                 let row = Sampled::new(row, unit, note).at("spare", name.as_str()).at("per-second", self.per_second);
                 Said::Row(Sampled { samples, ..row })
@@ -91,6 +91,12 @@ impl Measure for Storm {
                     vec![grown],
                     "private memory of root and daemon at the end, more than early on",
                 ),
+                row(
+                    "otherwise",
+                    Unit::Count,
+                    vec![otherwise],
+                    "of the first and the newest 64 in all, started as not declared",
+                ),
                 row("left", Unit::Count, vec![left()?], "processes that outlived their tree"),
             ]);
         }
@@ -110,7 +116,7 @@ type Board = [AtomicU64; BY_SECOND + MOST_SECONDS];
 
 /// The last instant before the present fault.
 const FAULT: usize = 0;
-/// Lives that found another state than that of their predecessors' commits.
+/// Lives that found another state than that of their predecessors' commits, in both storms.
 const WRONG: usize = 1;
 /// Lives of the present storm, and when the newest began.
 const BEGUN: usize = 2;
@@ -126,8 +132,9 @@ struct Bed {
 }
 
 impl Bed {
-    /// What was lost, by how much root and daemon have grown, and how long the storm took.
-    fn measure(&self) -> Result<[u64; 3], MeasureError> {
+    /// What was lost, by how much root and daemon have grown, how long the storm took, and how many successors started in
+    /// another way than declared.
+    fn measure(&self) -> Result<[u64; 4], MeasureError> {
         let (mut figures, give) = io::pipe()?;
         let mut tree = Child::fork(|| self.tree(&give))?;
         drop(give);
@@ -149,11 +156,13 @@ impl Bed {
     }
 
     fn storms(&self, daemon: &mut Daemon<Lives>, root: u32, mut give: &PipeWriter) -> crashbed::Result<()> {
+        if daemon.restarts() > 0 {
+            return Err(Error::program("the storm's daemon has died"));
+        }
         self.storm(daemon, WARM_UP)?;
         // To look takes memory too, the first time.
         held(daemon, root)?;
         let early = held(daemon, root)?;
-        let lost_early = self.board[WRONG].load(Relaxed);
         self.board[BY_SECOND..].iter().for_each(|lives| lives.store(0, Relaxed));
         let began_ns = monotonic_ns();
         self.storm(daemon, self.seconds)?;
@@ -162,9 +171,11 @@ impl Bed {
         // The first life succeeds no crash.
         let unsucceeded =
             (asked + 1).abs_diff(self.board[BEGUN].load(Relaxed)).max(asked.abs_diff(daemon.report().crashes));
-        let lost = unsucceeded + self.board[WRONG].load(Relaxed) - lost_early;
+        let lost = unsucceeded + self.board[WRONG].load(Relaxed);
         let grown = held(daemon, root)?.saturating_sub(early);
-        for figure in [lost, grown, took_ns] {
+        let recoveries = &daemon.report().recoveries;
+        let otherwise = recoveries.iter().filter(|recovery| recovery.started_by.name() != self.spare.name()).count();
+        for figure in [lost, grown, took_ns, otherwise as u64] {
             give.write_all(&figure.to_le_bytes()).map_err(Error::program)?;
         }
         Ok(())
@@ -223,8 +234,8 @@ fn held(daemon: &Daemon<Lives>, root: u32) -> crashbed::Result<u64> {
     Ok(daemon.private_bytes()? + status.rssanon.unwrap_or(0) * 1024)
 }
 
-fn read(figures: &mut PipeReader) -> io::Result<[u64; 3]> {
-    let mut read = [0; 3];
+fn read(figures: &mut PipeReader) -> io::Result<[u64; 4]> {
+    let mut read = [0; 4];
     for figure in &mut read {
         let mut word = [0; 8];
         figures.read_exact(&mut word)?;
