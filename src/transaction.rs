@@ -117,7 +117,7 @@ impl Tx<'_> {
         }
         // A successor has what was its daemon's until here.
         processors::ask_usual_slices();
-        if Turn::of(&self.mailbox.standby) == Turn::Taken {
+        if matches!(Turn::of(&self.mailbox.standby), Turn::Taken | Turn::Ordered) {
             // Its daemon may sleep until the predecessor is gone, and has the next successor to make ready.
             self.mailbox.kept_off.keep_off(here::parent());
             event::raise(here::event());

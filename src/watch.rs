@@ -38,7 +38,10 @@ impl Supervision<'_> {
         let (mut ended, mut shutdown, mut woke_ns) = (false, false, clock::now_ns());
         loop {
             for seat in self.seats().into_iter().flatten() {
-                self.region.seat(seat).kept_off.come_back(self.own.as_ref());
+                if self.region.seat(seat).kept_off.come_back(self.own.as_ref()) {
+                    // By a successor that works: it need not be left alone any longer.
+                    self.spare_due_ns = 0;
+                }
             }
             // What happened while the daemon was at work becomes known only now.
             let noticed_ns = if self.serve()? { clock::now_ns() } else { woke_ns };

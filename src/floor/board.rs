@@ -15,8 +15,8 @@
 //! Each word has a cache line to itself, so that a stamp does not take the line away from who spins on another.
 
 use crate::span::Span;
-use crate::sys::event;
 use crate::sys::memory::{self, PAGE};
+use crate::sys::{event, processors};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -52,10 +52,15 @@ impl Flag {
         event::futex_wake(&self.0);
     }
 
-    /// Spins until it is raised.
+    /// Spins until it is raised; steps aside now and then, where others want the processor.
     pub(super) fn spin(&self) {
-        while !self.is_raised() {
+        /// About as long as the engine's spares spin in one go.
+        const LOOKS: u32 = 400;
+        while !(0..LOOKS).any(|_| {
             std::hint::spin_loop();
+            self.is_raised()
+        }) {
+            processors::step_aside();
         }
     }
 
