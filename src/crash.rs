@@ -30,8 +30,8 @@ pub struct Crash {
     /// Whether the heap's lock was held, so that the crashed state was caught in the middle of a change;
     /// `None` where the mechanism did not keep the crashed state.
     pub heap_locked: Option<bool>,
-    /// When the instruction stopped, as the handler saw it; else the last sign of life that the
-    /// daemon knew of. `CLOCK_MONOTONIC`, nanoseconds.
+    /// When the instruction stopped, as the handler saw it; else the last sign of life that the daemon knew of.
+    /// `CLOCK_MONOTONIC`, nanoseconds.
     pub happened_ns: u64,
     /// When the daemon (or the root) knew. `CLOCK_MONOTONIC`, nanoseconds.
     pub noticed_ns: u64,
@@ -144,16 +144,13 @@ pub fn signal_name(signal: i32) -> String {
     }
 }
 
-/// A signal from the kernel that says no more (`sigaction(2)`).
-const SI_KERNEL: i32 = 0x80;
-
 impl fmt::Display for Crash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
             Cause::Signal { signal, code, address } => {
                 f.write_str(&signal_name(signal))?;
                 // What the processor reports without an address has the code SI_KERNEL.
-                let is_access = matches!(signal, libc::SIGSEGV | libc::SIGBUS) && (1..SI_KERNEL).contains(&code);
+                let is_access = matches!(signal, libc::SIGSEGV | libc::SIGBUS) && (1..libc::SI_KERNEL).contains(&code);
                 if self.is_stack_overflow() {
                     f.write_str(" (stack overflow)")?;
                 } else if address != 0 || is_access {
@@ -211,7 +208,7 @@ mod tests {
         assert_eq!(words(libc::SIGSEGV, 1, 0), "SIGSEGV at address 0x0 in operation 7");
         assert_eq!(words(libc::SIGSEGV, 1, 8), "SIGSEGV at address 0x8 in operation 7");
         // By the processor without an address; by another process; no access at all.
-        assert_eq!(words(libc::SIGSEGV, SI_KERNEL, 0), "SIGSEGV in operation 7");
+        assert_eq!(words(libc::SIGSEGV, libc::SI_KERNEL, 0), "SIGSEGV in operation 7");
         assert_eq!(words(libc::SIGSEGV, 0, 0), "SIGSEGV in operation 7");
         assert_eq!(words(libc::SIGABRT, -6, 0), "SIGABRT in operation 7");
     }

@@ -96,8 +96,8 @@ impl Declaration {
 
     /// How long a transaction may give no sign of life before it is treated as crashed; 5 s unless declared. Signs of
     /// life are [`Tx::done`](crate::Tx::done), [`Tx::commit`](crate::Tx::commit) and [`Tx::beat`](crate::Tx::beat). From
-    /// 200 ms on, `done` soon reads no clock any more: the daemon looks at the count of operations sixteen times in a deadline, which
-    /// is up to a sixteenth longer for it.
+    /// 200 ms on, `done` soon reads no clock any more: the daemon looks at the count of operations sixteen times in a
+    /// deadline, which is up to a sixteenth longer for it.
     pub fn heartbeat(mut self, deadline: Duration) -> Self {
         self.heartbeat = deadline;
         self

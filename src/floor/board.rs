@@ -52,14 +52,18 @@ impl Flag {
         event::futex_wake(&self.0);
     }
 
-    /// Spins until it is raised; steps aside now and then, where others want the processor.
-    pub(super) fn spin(&self) {
-        /// About as long as the engine's spares spin in one go.
+    /// Spins for some 20 µs, about as long as a wake-up takes and as the engine's spares spin in one go; whether it is raised.
+    fn spin_a_while(&self) -> bool {
         const LOOKS: u32 = 400;
-        while !(0..LOOKS).any(|_| {
+        (0..LOOKS).any(|_| {
             std::hint::spin_loop();
             self.is_raised()
-        }) {
+        })
+    }
+
+    /// Spins until it is raised; steps aside now and then, where others want the processor.
+    pub(super) fn spin(&self) {
+        while !self.spin_a_while() {
             processors::step_aside();
         }
     }
@@ -71,14 +75,9 @@ impl Flag {
         }
     }
 
-    /// The same, but spins first for as long as a wake-up takes.
+    /// The same, but spins first for a while.
     pub(super) fn spin_and_sleep(&self) {
-        const SPINS: u32 = 400;
-        let spun = (0..SPINS).any(|_| {
-            std::hint::spin_loop();
-            self.is_raised()
-        });
-        if !spun {
+        if !self.spin_a_while() {
             self.sleep();
         }
     }
