@@ -92,8 +92,8 @@ impl Arena {
         self.lock.load(Ordering::Relaxed) != 0
     }
 
-    /// A block for `layout`; `None` where there is no room.
-    pub(crate) fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+    /// A block for `layout`, of which `asked` bytes were asked for; `None` where there is no room.
+    pub(crate) fn allocate(&self, layout: Layout, asked: usize) -> Option<NonNull<u8>> {
         let block = self.locked(|lists| {
             let block = lists.allocate(layout)?;
             let end = (block.as_ptr() as usize + layout.size()) as u64;
@@ -103,7 +103,7 @@ impl Arena {
             }
             Some(block)
         })?;
-        self.live_bytes.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        self.live_bytes.fetch_add(asked as u64, Ordering::Relaxed);
         Some(block)
     }
 
@@ -143,6 +143,16 @@ pub(crate) enum Condition {
     Locked,
     /// The chain of blocks is broken: it was overwritten.
     Torn,
+}
+
+/// Whether the arena in `span` is whole.
+///
+/// # Safety
+/// `span` is mapped, and nothing writes it meanwhile.
+pub(crate) unsafe fn is_whole(span: Span) -> bool {
+    // SAFETY: as the caller vouches; the walk trusts none of the bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(span.start as *const u8, span.len) };
+    examine(bytes, span.start as u64) == Condition::Whole
 }
 
 /// Walks the bytes of an arena that was mapped at `base`.
@@ -237,7 +247,7 @@ mod tests {
                 match step {
                     Step::Take(size, align) => {
                         let layout = Layout::from_size_align(size, 1 << align).unwrap();
-                        if let Some(block) = arena.allocate(layout) {
+                        if let Some(block) = arena.allocate(layout, layout.size()) {
                             let start = block.as_ptr() as usize;
                             prop_assert_eq!(start % layout.align(), 0);
                             prop_assert!(start >= span.start && start + size <= span.end());

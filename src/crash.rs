@@ -30,6 +30,9 @@ pub struct Crash {
     /// Whether the heap's lock was held, so that the crashed state was caught in the middle of a change;
     /// `None` where the mechanism did not keep the crashed state.
     pub heap_locked: Option<bool>,
+    /// Whether a change guard was held: the crash struck in the middle of a change
+    /// ([`Tx::change`](crate::Tx::change)).
+    pub changing: bool,
     /// When the instruction stopped, as the handler saw it; else the last sign of life that the daemon knew of.
     /// `CLOCK_MONOTONIC`, nanoseconds.
     pub happened_ns: u64,
@@ -199,6 +202,7 @@ mod tests {
                 thread: 1,
                 place: None,
                 heap_locked: None,
+                changing: false,
                 happened_ns: 1,
                 noticed_ns: 2,
                 note: Text::EMPTY,

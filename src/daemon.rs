@@ -1,5 +1,6 @@
 //! A daemon: owns a region, forks transactions, and makes them again when they crash.
 
+use crate::change::Guarded;
 use crate::crash::Crash;
 use crate::daemon_core::Core;
 use crate::error::{Error, Result};
@@ -60,7 +61,7 @@ impl<S: Recoverable + Default> Daemon<S> {
     /// A transaction with settings of its own.
     pub fn prepare<'d, P: RestartPolicy>(&'d mut self, policy: P) -> Prepared<'d, S, P> {
         let settings = Settings::of(&self.core.region().declaration);
-        Prepared { daemon: self, policy, settings, on_crash: None }
+        Prepared { daemon: self, policy, settings, on_crash: None, is_guarded: false }
     }
 
     /// The state, as of the last commit.
@@ -84,7 +85,8 @@ impl<S: Recoverable + Default> Daemon<S> {
         if !anew && self.core.region().ledger().commit.load(Ordering::Acquire) > 0 {
             return Ok(());
         }
-        let program = Program { make: &make::<S>, work: &|_, _| Ok(0), decide: None, drop_result: None };
+        let program =
+            Program { make: &make::<S>, work: &|_, _| Ok(0), decide: None, drop_result: None, is_guarded: false };
         let message = match supervise::make_state(&mut self.core, &program)? {
             Ended::Done(_) => return Ok(()),
             Ended::Failed(failure) => failure.to_string(),
@@ -182,6 +184,7 @@ pub struct Prepared<'d, S, P> {
     policy: P,
     settings: Settings,
     on_crash: Option<&'d OnCrash<'d, S>>,
+    is_guarded: bool,
 }
 
 /// The program's own decision about a crash.
@@ -214,6 +217,16 @@ impl<'d, S: Recoverable + Default, P: RestartPolicy> Prepared<'d, S, P> {
         self
     }
 
+    /// Lets a policy keep the crashed state ([`Action::KeepIfIntact`](crate::Action::KeepIfIntact)): the program makes
+    /// every change to it under a guard ([`Tx::change`]), as [`Guarded`] promises.
+    pub fn keep_if_intact(mut self) -> Self
+    where
+        S: Guarded,
+    {
+        self.is_guarded = true;
+        self
+    }
+
     /// Runs `work`; see [`Daemon::transaction`].
     ///
     /// # Errors
@@ -223,7 +236,7 @@ impl<'d, S: Recoverable + Default, P: RestartPolicy> Prepared<'d, S, P> {
         T: Recoverable + Clone,
         F: Fn(&mut Tx<'_>, &mut S) -> std::result::Result<T, Failure> + Sync,
     {
-        let Self { daemon, policy, settings, on_crash } = self;
+        let Self { daemon, policy, settings, on_crash, is_guarded } = self;
         let work = |tx: &mut Tx<'_>, root: u64| {
             // SAFETY: the engine passes the address of the state of type S, and nothing else borrows it: a transaction
             // has one closure.
@@ -238,6 +251,7 @@ impl<'d, S: Recoverable + Default, P: RestartPolicy> Prepared<'d, S, P> {
             work: &work,
             decide: decide.as_ref().map(|decide| decide as _),
             drop_result: daemon.core.drop_result.take(),
+            is_guarded,
         };
         let ended = supervise::run(&mut daemon.core, &program, &policy, settings);
         // Where the engine itself failed, the last commit may be this transaction's or the one before: the result is

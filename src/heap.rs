@@ -11,6 +11,7 @@
 //! since its daemon still owns it. Growing a private block in a transaction copies it home.
 
 use crate::arena::Arena;
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::here::{self, Kind, Source};
 use crate::region::{self, STATE_ARENA, StateHead};
@@ -86,7 +87,13 @@ unsafe impl GlobalAlloc for Heap {
             // SAFETY: the caller's contract is the system allocator's.
             return unsafe { System.alloc(layout) };
         }
-        match arena(source).and_then(|arena| arena.allocate(layout)) {
+        let (padded, zeroed) = environment::block(layout);
+        match arena(source).and_then(|arena| arena.allocate(padded, layout.size())) {
+            Some(block) if zeroed => {
+                // SAFETY: the block was made just now, with this many bytes.
+                unsafe { block.as_ptr().write_bytes(0, padded.size()) };
+                block.as_ptr()
+            }
             Some(block) => block.as_ptr(),
             None => exhausted(source, layout.size()),
         }

@@ -85,11 +85,13 @@ pub mod policy;
 pub mod text;
 
 mod arena;
+mod change;
 mod crew;
 mod daemon;
 mod daemon_core;
 mod declaration;
 mod drawn;
+mod environment;
 mod error;
 mod gate;
 mod heap;
@@ -125,10 +127,12 @@ mod tree;
 mod turn;
 mod watch;
 
+pub use change::{Change, Guarded};
 pub use crash::{Cause, Crash, Notice, Phase, Place};
 pub use crashbed_derive::Recoverable;
 pub use daemon::{Daemon, OnCrash, Outcome, Prepared};
 pub use declaration::{Declaration, GIB, KIB, LARGEST_REGION, MIB};
+pub use environment::Environment;
 pub use error::{Error, Result};
 pub use failure::{Failure, FailureKind};
 pub use floor::{BareNotice, BareStart, Lap};

@@ -11,6 +11,7 @@
 //! A spare (`standby.rs`) has the first part of this behind it when it takes over.
 
 use crate::crash::{Crash, Phase};
+use crate::environment::Environment;
 use crate::failure::{Failure, FailureKind};
 use crate::here::{self, Kind, Source};
 use crate::link;
@@ -18,7 +19,7 @@ use crate::mailbox::{End, Mailbox, Request, SEATS};
 use crate::mechanism::{self, Slot};
 use crate::panics;
 use crate::point::{self, Point};
-use crate::policy::History;
+use crate::policy::{Action, History};
 use crate::region::{Region, StateHead};
 use crate::scene::{Answered, CrashedRegion};
 use crate::spare::Start;
@@ -39,6 +40,8 @@ pub(crate) struct Program<'a> {
     pub(crate) decide: Option<&'a Decide<'a>>,
     /// Drops the result that an earlier transaction left at an address.
     pub(crate) drop_result: Option<unsafe fn(u64)>,
+    /// Whether the state's type promises that it may be kept after a crash outside of a change.
+    pub(crate) is_guarded: bool,
 }
 
 /// Asks the program about a crash; applies a repair at once.
@@ -64,12 +67,8 @@ pub(crate) struct Begin {
     pub(crate) seat: usize,
     /// The crash that it succeeds.
     pub(crate) crash: Option<Crash>,
-    /// Whether the state is to be made anew.
-    pub(crate) zero: bool,
-    /// Whether the program's own code is asked about the crash.
-    pub(crate) asks: bool,
-    /// Where the daemon has set the crashed state aside, if it has.
-    pub(crate) set_aside: Option<Slot>,
+    /// What it finds.
+    pub(crate) how: How,
     /// The daemon's process id.
     pub(crate) daemon: i32,
     /// The most bytes of address space: what is mapped.
@@ -81,6 +80,24 @@ pub(crate) struct Begin {
     pub(crate) drawn: bool,
     /// The event descriptor that wakes the daemon.
     pub(crate) event: i32,
+}
+
+/// What an incarnation finds, and in which environment.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    pub(crate) action: Action,
+    pub(crate) environment: Environment,
+    /// Where the daemon has set the crashed state aside, if it has.
+    pub(crate) set_aside: Option<Slot>,
+    /// Whether the crashed state is in place, and is to be made a commit.
+    pub(crate) kept: bool,
+}
+
+impl How {
+    /// As the action says, and nothing else.
+    pub(crate) fn plain(action: Action) -> Self {
+        Self { action, environment: Environment::USUAL, set_aside: None, kept: false }
+    }
 }
 
 /// Why a transaction could not begin: the call, and what the kernel said.
@@ -130,7 +147,7 @@ pub(crate) fn start_keeper(region: &Region, mailbox: &Mailbox) {
 
 /// The crashed state, where the daemon has set it aside.
 fn crashed<'a>(region: &'a Region, begin: &Begin) -> Result<Option<CrashedRegion<'a>>, Refusal> {
-    let Some(slot) = begin.set_aside else { return Ok(None) };
+    let Some(slot) = begin.how.set_aside else { return Ok(None) };
     // It is mapped on top of what there is.
     process::limit_address_space(begin.address_space + region.parts.backing.len as u64)
         .map_err(|errno| ("limiting the address space", errno))?;
@@ -184,7 +201,12 @@ fn live(
     crashed: Option<CrashedRegion<'_>>,
 ) -> Result<(), Failure> {
     here::set_source(Source::Region);
-    if begin.zero || tx.head().root.load(Ordering::Relaxed) == 0 {
+    begin.how.environment.set();
+    if begin.how.kept {
+        forget_the_end(tx);
+        tx.commit()?;
+    }
+    if begin.how.action == Action::Zero || tx.head().root.load(Ordering::Relaxed) == 0 {
         make_state(tx, program)?;
     }
     let result = tx.head().result.swap(0, Ordering::Relaxed);
@@ -193,7 +215,13 @@ fn live(
         unsafe { drop_result(result) };
     }
     report_operations(tx);
-    if let (true, Some(crash), Some(decide)) = (begin.asks, begin.crash, program.decide) {
+    let action = begin.how.action;
+    if let (Action::Skip, Some(crash)) = (action, begin.crash) {
+        if !skipped(tx, crash.operation)? {
+            return Ok(());
+        }
+    }
+    if let (Action::ProcessDecides, Some(crash), Some(decide)) = (action, begin.crash, program.decide) {
         tx.enter_phase(Phase::Deciding);
         if !decided(tx, program, history, decide, &crash, crashed)? {
             return Ok(());
@@ -224,6 +252,22 @@ fn make_state(tx: &mut Tx<'_>, program: &Program<'_>) -> Result<(), Failure> {
     tx.commit()
 }
 
+/// The crash may have struck in the last commit of all, whose marks are not true of a state that is kept.
+fn forget_the_end(tx: &Tx<'_>) {
+    tx.head().done.store(0, Ordering::Relaxed);
+    tx.head().result.store(0, Ordering::Relaxed);
+}
+
+/// Decides to skip `operation`, for good; false, and given up, where there is no room for a further skip.
+fn skipped(tx: &mut Tx<'_>, operation: u64) -> Result<bool, Failure> {
+    if tx.head().skip(operation) {
+        tx.commit()?;
+        return Ok(true);
+    }
+    tx.mailbox.end.store(End::GaveUp as u32, Ordering::Release);
+    Ok(false)
+}
+
 /// Asks the program, does what it answers, and commits what that changed. False where it gave up.
 fn decided(
     tx: &mut Tx<'_>,
@@ -242,17 +286,15 @@ fn decided(
         Answered::Resume => {}
         Answered::Zero => make_state(tx, program)?,
         Answered::Repair => tx.commit()?,
-        Answered::Skip if tx.head().skip(crash.operation) => tx.commit()?,
+        Answered::Skip => return skipped(tx, crash.operation),
         Answered::Keep if situation.crashed.is_some() => {
             let kept = link::ask(tx.mailbox, Request::Keep, true);
             kept.map_err(|_| Failure::engine(FailureKind::Error, &"the crashed state could not be put back"))?;
-            // The crash may have struck in the last commit of all, whose marks are not true of this state.
-            tx.head().done.store(0, Ordering::Relaxed);
-            tx.head().result.store(0, Ordering::Relaxed);
+            forget_the_end(tx);
             tx.commit()?;
         }
-        // No room for a further skip, or nothing kept to go on with: what was asked for cannot be done.
-        Answered::Skip | Answered::Keep | Answered::GiveUp => {
+        // Nothing was kept to go on with: what was asked for cannot be done.
+        Answered::Keep | Answered::GiveUp => {
             tx.mailbox.end.store(End::GaveUp as u32, Ordering::Release);
             return Ok(false);
         }

@@ -9,6 +9,7 @@
 //! | `incarnation`, `redo_target`, `acknowledged`, `answer` | parent | before the fork; after a request |
 //! | `children` | child | when it has forked or reaped a process of its own |
 //! | `phase`, `beat_ns`, `operation`, times | child (the parent `beat_ns` too: before the fork, with an answer, when the count of operations has moved) | as it goes |
+//! | `changing` | child | as its change guards come and go |
 //! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
 //! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
 //! | `heir` | the spare that would succeed the child | when it is ready |
@@ -58,6 +59,8 @@ pub(crate) struct Mailbox {
 
     pub(crate) end: AtomicU32,
     pub(crate) answered: AtomicU32,
+    /// Change guards that are held.
+    pub(crate) changing: AtomicU32,
     /// 1 once a commit found that segmentation faults lead to somebody else's handler.
     pub(crate) foreign_handler: AtomicU32,
     failure_kind: AtomicU32,
@@ -122,11 +125,14 @@ pub(crate) struct Standby {
     pub(crate) decided_ns: AtomicU64,
     pub(crate) action: AtomicU32,
     pub(crate) delay_ns: AtomicU64,
+    pub(crate) environment: AtomicU64,
     /// Daemon, with an order: how the predecessor ended, whether its heap's lock was held (0 unknown, 1 no, 2 yes), and
     /// in which slot its state was set aside (counted from 1; 0 none).
     pub(crate) ending: [AtomicU64; 3],
     pub(crate) heap_locked: AtomicU32,
     pub(crate) set_aside: AtomicU64,
+    /// Daemon, with an order: 1 where the crashed state was kept in place.
+    pub(crate) kept: AtomicU32,
 }
 
 /// What a child asks of its parent.
@@ -194,7 +200,9 @@ impl Mailbox {
         for word in [&self.phase, &self.asked, &self.acknowledged, &self.end, &self.answered, &notice.stage] {
             word.store(0, Ordering::Relaxed);
         }
-        for word in [&self.heir, &self.foreign_handler, &standby.turn, &standby.started_by, &notice.stopped] {
+        for word in
+            [&self.heir, &self.foreign_handler, &self.changing, &standby.turn, &standby.started_by, &notice.stopped]
+        {
             word.store(0, Ordering::Relaxed);
         }
         notice.claimed.store(0, Ordering::Relaxed);

@@ -248,6 +248,7 @@ pub(crate) fn read(mailbox: &Mailbox, ending: &Ending, noticed_ns: u64, committe
         thread: if handled { record.claimed.load(Ordering::Relaxed) } else { 0 },
         place: handled.then(|| place(record.instruction.load(Ordering::Relaxed), record.stack.load(Ordering::Relaxed))),
         heap_locked: None,
+        changing: mailbox.changing.load(Ordering::Relaxed) != 0,
         happened_ns: if handled { record.when_ns.load(Ordering::Relaxed).min(noticed_ns) } else { last_sign },
         noticed_ns,
         // Only an abort can be a panic's.

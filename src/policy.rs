@@ -4,7 +4,9 @@
 //! nearest. It sees plain data only, starts nothing and remembers nothing: what it needs to remember is the history.
 
 use crate::crash::Crash;
+use crate::environment::Environment;
 use crate::prefault;
+use std::fmt;
 use std::time::Duration;
 
 /// What a successor of a crashed process finds.
@@ -67,24 +69,31 @@ impl<P: RestartPolicy + Send + ?Sized> RestartPolicy for Box<P> {
     }
 }
 
-/// A policy's answer: what the successor finds, and how long to wait before it starts.
+/// A policy's answer: what the successor finds, how long to wait before it starts, and what is changed around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Decision {
     /// What the successor finds.
     pub action: Action,
     /// How long to wait before the successor starts.
     pub delay: Duration,
+    /// What is changed around the successor.
+    pub environment: Environment,
 }
 
 impl Decision {
-    /// `action`, without delay.
+    /// `action`, without delay, in the usual environment.
     pub const fn now(action: Action) -> Self {
-        Self { action, delay: Duration::ZERO }
+        Self::after(Duration::ZERO, action)
     }
 
-    /// `action`, after `delay`.
+    /// `action`, after `delay`, in the usual environment.
     pub const fn after(delay: Duration, action: Action) -> Self {
-        Self { action, delay }
+        Self { action, delay, environment: Environment::USUAL }
+    }
+
+    /// The same in another environment.
+    pub const fn within(self, environment: Environment) -> Self {
+        Self { environment, ..self }
     }
 }
 
@@ -95,15 +104,75 @@ pub enum Action {
     Zero,
     /// The last commit.
     Resume,
+    /// The commit that is so many before the last one; the oldest that there is, where fewer are kept
+    /// ([`Declaration::kept_commits`](crate::Declaration::kept_commits)). The newer ones are given up.
+    Older(u8),
+    /// The last commit, and the operation that crashed is skipped ([`Tx::skips`](crate::Tx::skips)); that is committed
+    /// at once.
+    Skip,
     /// The last commit, after the program's own code has seen the crash and answered.
     ProcessDecides,
+    /// The crashed state as it is, where nothing speaks against it: its type made the promise
+    /// ([`Prepared::keep_if_intact`](crate::Prepared::keep_if_intact)), the mechanism works in place, the crash struck
+    /// in the program's own code and outside of a change guard ([`Tx::change`](crate::Tx::change)), the heap's lock was
+    /// free and its blocks are whole. Else the last commit. The state that is kept becomes a commit.
+    KeepIfIntact,
+    /// The daemon ends as if it had crashed: the root makes it again as the daemon's own policy says, and its closure is
+    /// called anew, on the last commit. What a daemon's own policy answers is taken for [`Action::Resume`].
+    RestartDaemon,
     /// No successor: the caller gets the crash.
     GiveUp,
 }
 
 impl Action {
+    /// The word that crosses between processes: the kind, and how far back.
+    pub(crate) fn to_word(self) -> u32 {
+        match self {
+            Self::Zero => 1,
+            Self::Resume => 2,
+            Self::Older(back) => 3 | u32::from(back) << 8,
+            Self::Skip => 4,
+            Self::ProcessDecides => 5,
+            Self::KeepIfIntact => 6,
+            Self::RestartDaemon => 7,
+            Self::GiveUp => 8,
+        }
+    }
+
     pub(crate) fn from_word(word: u32) -> Option<Self> {
-        [Self::Zero, Self::Resume, Self::ProcessDecides, Self::GiveUp].into_iter().find(|action| *action as u32 == word)
+        let [kind, back, 0, 0] = word.to_le_bytes() else { return None };
+        let action = match kind {
+            1 => Self::Zero,
+            2 => Self::Resume,
+            3 => return Some(Self::Older(back)),
+            4 => Self::Skip,
+            5 => Self::ProcessDecides,
+            6 => Self::KeepIfIntact,
+            7 => Self::RestartDaemon,
+            8 => Self::GiveUp,
+            _ => return None,
+        };
+        (back == 0).then_some(action)
+    }
+
+    /// Whether a spare can go on by itself, without anything that the daemon has to do first.
+    pub(crate) fn needs_no_daemon(self) -> bool {
+        matches!(self, Self::Zero | Self::Resume | Self::Skip | Self::ProcessDecides)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zero => f.write_str("zero"),
+            Self::Resume => f.write_str("resume"),
+            Self::Older(back) => write!(f, "older-{back}"),
+            Self::Skip => f.write_str("skip"),
+            Self::ProcessDecides => f.write_str("process-decides"),
+            Self::KeepIfIntact => f.write_str("keep-if-intact"),
+            Self::RestartDaemon => f.write_str("restart-daemon"),
+            Self::GiveUp => f.write_str("give-up"),
+        }
     }
 }
 
@@ -209,5 +278,24 @@ impl Default for Intensity {
     /// 20 restarts in 5 seconds.
     fn default() -> Self {
         Self { restarts: 20, within: Duration::from_secs(5) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_action_crosses_as_a_word(word: u32, back: u8) {
+            use Action::*;
+            for action in [Zero, Resume, Older(back), Skip, ProcessDecides, KeepIfIntact, RestartDaemon, GiveUp] {
+                prop_assert_eq!(Action::from_word(action.to_word()), Some(action));
+            }
+            if let Some(action) = Action::from_word(word) {
+                prop_assert_eq!(action.to_word(), word);
+            }
+        }
     }
 }

@@ -1,22 +1,28 @@
 //! What follows on the end of a transaction's process: write it down, decide, restore, start a successor; or the end of
 //! the transaction. In the daemon.
 
-use crate::crash::Crash;
+use crate::arena;
+use crate::crash::{Crash, Phase};
 use crate::crew::PATIENCE;
 use crate::error::{Error, Result};
+use crate::life::How;
 use crate::mailbox::{End, Mailbox};
 use crate::notice::{self, Ending};
 use crate::point::{self, Point};
 use crate::policy::{self, Action, Decision};
+use crate::region::STATE_ARENA;
 use crate::report::Recovery;
 use crate::spare::Start;
 use crate::supervise::{Ended, Supervision, failed};
 use crate::sys::event::Status;
-use crate::sys::{clock, event};
+use crate::sys::{clock, event, process};
 use crate::watch::Decided;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+/// The status that a daemon exits with where a policy has decided to restart it.
+const RESTART: i32 = 75;
 
 impl Supervision<'_> {
     /// The spare has taken over by itself: writes down what it knew and decided.
@@ -73,7 +79,7 @@ impl Supervision<'_> {
         if let Some(ended) = self.end_without_a_crash(mailbox, &ending) {
             // Where all is committed and the process has exited in order, there is nothing to go back from.
             if !matches!((&ended, ending), (Ended::Done(_), Ending::Status(Status::Exited(0)))) {
-                mechanism.restore(region);
+                mechanism.restore(region, 0);
             }
             return Ok(Some(ended));
         }
@@ -88,32 +94,53 @@ impl Supervision<'_> {
         self.history.decided(decision);
         self.redo_target = self.redo_target.max(new.operation);
         let gives_up = decision.action == Action::GiveUp || self.settings.intensity.exceeded(&self.history);
-        let mut set_aside = None;
+        let mut how = How { environment: decision.environment, ..How::plain(decision.action) };
         if !gives_up {
             if self.drawn && !decision.delay.is_zero() {
                 self.go_home();
             }
             self.wait(decision.delay)?;
             if decision.action == Action::ProcessDecides && self.program.decide.is_some() {
-                set_aside = mechanism.set_aside(region);
+                how.set_aside = mechanism.set_aside(region);
             }
+            how.kept = decision.action == Action::KeepIfIntact && self.is_intact(&new);
         }
         point::pass(Point::DaemonRestore);
-        if gives_up || decision.action != Action::Zero {
-            mechanism.restore(region);
+        match decision.action {
+            _ if gives_up => mechanism.restore(region, 0),
+            Action::Zero => {}
+            Action::Older(back) => mechanism.restore(region, back),
+            _ if how.kept => mechanism.keep(region),
+            _ => mechanism.restore(region, 0),
         }
-        self.report.add(recovery(new, decision, gone_ns, decided_ns, clock::now_ns()));
+        let recovery = recovery(new, decision, gone_ns, decided_ns, clock::now_ns());
+        self.report.add(Recovery { kept: how.kept, ..recovery });
         if gives_up {
             return Ok(Some(Ended::GaveUp(Box::new(new))));
         }
+        if decision.action == Action::RestartDaemon {
+            // The end of a daemon that crashes: what it has is the root's to see to.
+            process::exit_now(RESTART);
+        }
         mechanism.begin(region).map_err(failed("closing the gate"))?;
-        if !self.order_spare(&ending, &new, decision.action, set_aside) {
+        if !self.order_spare(&ending, &new, &how) {
             self.dismiss_spare();
-            let begin = self.begin(Some(new), decision.action, set_aside);
+            let begin = self.begin(Some(new), how);
             self.fork(begin)?;
         }
         self.after_hand_over(false);
         Ok(None)
+    }
+
+    /// Whether the crashed state, which is still in place, may be kept.
+    fn is_intact(&self, crash: &Crash) -> bool {
+        self.program.is_guarded
+            && self.mechanism.works_in_place()
+            && matches!(crash.phase, Phase::Running | Phase::Committing)
+            && !crash.changing
+            && self.region.head().root.load(Ordering::Relaxed) != 0
+            // SAFETY: the state is mapped in its daemon, and no thread of the crashed process writes any more.
+            && unsafe { arena::is_whole(self.region.parts.state.behind(STATE_ARENA)) }
     }
 
     /// The ends that are no crashes: a last commit that says that the work is done, however the process ended; and what
@@ -165,5 +192,6 @@ fn recovery(crash: Crash, decision: Decision, gone_ns: u64, decided_ns: u64, res
         redone_ns: 0,
         faults: 0,
         resumed_operations: None,
+        kept: false,
     }
 }

@@ -75,7 +75,7 @@ impl StateHead {
     /// # Safety
     /// `state` is mapped and writable, and nothing borrows from it.
     pub(crate) unsafe fn format(state: Span) {
-        let heap = state.part(STATE_ARENA, state.len - STATE_ARENA);
+        let heap = state.behind(STATE_ARENA);
         // SAFETY: as the caller vouches; the heap's part is aligned to 1024.
         unsafe { Arena::format(heap) };
         // SAFETY: bytes of zero are an empty head, and the span is writable.

@@ -36,6 +36,8 @@ pub struct Recovery {
     pub redone_ns: u64,
     /// Page faults of the successor from its start to its first operation done.
     pub faults: u64,
+    /// Whether the successor began with the crashed state, kept as it was.
+    pub kept: bool,
     /// Operations that the state held with which the successor began; `None` where it crashed before it had a state.
     pub resumed_operations: Option<u64>,
 }

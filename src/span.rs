@@ -18,6 +18,11 @@ impl Span {
         address.wrapping_sub(self.start) < self.len
     }
 
+    /// What of it lies behind its first `offset` bytes.
+    pub(crate) const fn behind(self, offset: usize) -> Self {
+        self.part(offset, self.len - offset)
+    }
+
     /// The part of it from byte `offset` on, `len` bytes long.
     pub(crate) const fn part(self, offset: usize, len: usize) -> Self {
         assert!(offset <= self.len && len <= self.len - offset);

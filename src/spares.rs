@@ -5,8 +5,8 @@
 
 use crate::crash::Crash;
 use crate::error::Result;
+use crate::life::How;
 use crate::mailbox::Mailbox;
-use crate::mechanism::Slot;
 use crate::notice::Ending;
 use crate::policy::Action;
 use crate::spare::{Picked, Spare, Start};
@@ -80,7 +80,7 @@ impl Supervision<'_> {
 
     fn fork_spare(&mut self, seat: usize, start: Start) -> Result<()> {
         let Some(predecessor) = self.active.as_ref().map(|member| member.seat) else { return Ok(()) };
-        let mut begin = self.begin(None, Action::Resume, None);
+        let mut begin = self.begin(None, How::plain(Action::Resume));
         self.prepare(&mut begin, seat);
         let began_ns = clock::now_ns();
         let spin = self.settings.spare.spin();
@@ -137,7 +137,7 @@ impl Supervision<'_> {
     }
 
     /// Releases the spare to succeed a process that ended in this way; false where there is none that could.
-    pub(crate) fn order_spare(&mut self, ending: &Ending, crash: &Crash, action: Action, aside: Option<Slot>) -> bool {
+    pub(crate) fn order_spare(&mut self, ending: &Ending, crash: &Crash, how: &How) -> bool {
         // One that was forked before another crash does not know of it.
         let Some(spare) = self.spare.take_if(|spare| spare.crashes + 1 == self.history.total()) else { return false };
         let mailbox = self.region.seat(spare.member.seat);
@@ -148,8 +148,10 @@ impl Supervision<'_> {
         let heap_locked = crash.heap_locked.map_or(0, |locked| 1 + u32::from(locked));
         words.heap_locked.store(heap_locked, Ordering::Relaxed);
         words.noticed_ns.store(crash.noticed_ns, Ordering::Relaxed);
-        words.action.store(action as u32, Ordering::Relaxed);
-        words.set_aside.store(aside.map_or(0, |slot| slot + 1), Ordering::Relaxed);
+        words.action.store(how.action.to_word(), Ordering::Relaxed);
+        words.environment.store(how.environment.to_word(), Ordering::Relaxed);
+        words.set_aside.store(how.set_aside.map_or(0, |slot| slot + 1), Ordering::Relaxed);
+        words.kept.store(u32::from(how.kept), Ordering::Relaxed);
         mailbox.redo_target.store(self.redo_target, Ordering::Relaxed);
         mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
         let pid = self.core.crew.pid(spare.member.seat);

@@ -17,10 +17,11 @@
 //! used. Where the daemon has to do something first (restore by copying, wait out a delay, give up), the spare refers
 //! to it, and goes on when it is ordered to.
 
+use crate::environment::Environment;
 use crate::here::{self, Source};
-use crate::life::{self, Begin, Program};
+use crate::life::{self, Begin, How, Program};
 use crate::link;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{self, Mailbox};
 use crate::notice::{self, Ending};
 use crate::point::{self, Point};
 use crate::policy::{self, Action, Decision, History, Intensity, RestartPolicy};
@@ -127,10 +128,11 @@ impl Standby<'_> {
         let standby = &mailbox.standby;
         standby.noticed_ns.store(noticed_ns, Ordering::Relaxed);
         standby.decided_ns.store(clock::now_ns(), Ordering::Relaxed);
-        standby.action.store(decision.action as u32, Ordering::Relaxed);
+        standby.action.store(decision.action.to_word(), Ordering::Relaxed);
+        standby.environment.store(decision.environment.to_word(), Ordering::Relaxed);
         standby.delay_ns.store(u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let done = head.done.load(Ordering::Relaxed) == self.begin.transaction;
-        let by_itself = decision.action != Action::GiveUp
+        let by_itself = decision.action.needs_no_daemon()
             && decision.delay.is_zero()
             && !self.intensity.exceeded(self.history)
             && !done;
@@ -152,7 +154,8 @@ impl Standby<'_> {
             self.go_home(mailbox);
         }
         self.begin.crash = Some(crash);
-        self.work(mailbox, decision.action)
+        let ordered = if by_itself { None } else { Some(mailbox) };
+        self.work(mailbox, ordered.map_or(decision.action, |mailbox| action(&mailbox.standby)))
     }
 
     /// Works as the daemon has decided.
@@ -166,7 +169,7 @@ impl Standby<'_> {
             0 => None,
             word => Some(word == 2),
         };
-        let action = Action::from_word(standby.action.load(Ordering::Relaxed)).unwrap_or(Action::Resume);
+        let action = action(standby);
         self.history.push(crash);
         self.history.decided(Decision::now(action));
         self.begin.crash = Some(crash);
@@ -179,15 +182,24 @@ impl Standby<'_> {
     }
 
     fn work(&mut self, mailbox: &Mailbox, action: Action) -> ! {
-        self.begin.zero = action == Action::Zero;
-        self.begin.asks = action == Action::ProcessDecides;
-        self.begin.set_aside = mailbox.standby.set_aside.load(Ordering::Relaxed).checked_sub(1);
+        let words = &mailbox.standby;
+        self.begin.how = How {
+            action,
+            environment: Environment::from_word(words.environment.load(Ordering::Relaxed)),
+            set_aside: words.set_aside.load(Ordering::Relaxed).checked_sub(1),
+            kept: words.kept.load(Ordering::Relaxed) == 1,
+        };
         if let Some(crash) = &self.begin.crash {
             mailbox.redo_target.fetch_max(crash.operation, Ordering::Relaxed);
         }
         point::pass(Point::Restore);
         life::work(self.region, self.program, self.history, self.begin, Ok(()))
     }
+}
+
+/// What was decided, by the spare or its daemon.
+fn action(words: &mailbox::Standby) -> Action {
+    Action::from_word(words.action.load(Ordering::Relaxed)).unwrap_or(Action::Resume)
 }
 
 /// Bytes of memory that are this process's alone: pages that are no file's, and page tables.

@@ -15,9 +15,9 @@ use crate::daemon_core::Core;
 use crate::declaration::Declaration;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::life::{self, Begin, Program};
+use crate::life::{self, Begin, How, Program};
 use crate::mailbox::Mailbox;
-use crate::mechanism::{Mechanism, Slot};
+use crate::mechanism::Mechanism;
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
 use crate::prefault;
 use crate::region::Region;
@@ -129,7 +129,7 @@ fn supervise(
     if ended.is_err() {
         // Whatever runs still must not when its state is restored.
         supervision.end_all();
-        mechanism.restore(region);
+        mechanism.restore(region, 0);
     }
     supervision.dismiss_spare();
     if supervision.history.total() > 0 {
@@ -186,7 +186,7 @@ pub(crate) struct Spared {
 impl Supervision<'_> {
     /// Incarnation after incarnation. On return the state part holds the last commit, unless the engine itself failed.
     fn run(&mut self, action: Action) -> Result<Ended> {
-        let begin = self.begin(None, action, None);
+        let begin = self.begin(None, How::plain(action));
         self.mechanism.begin(self.region).map_err(failed("closing the gate"))?;
         self.fork(begin)?;
         loop {
@@ -207,15 +207,13 @@ impl Supervision<'_> {
     }
 
     /// How the next incarnation begins, but for its seat and its number.
-    pub(crate) fn begin(&self, crash: Option<Crash>, action: Action, set_aside: Option<Slot>) -> Begin {
+    pub(crate) fn begin(&self, crash: Option<Crash>, how: How) -> Begin {
         Begin {
             transaction: self.transaction,
             incarnation: 0,
             seat: 0,
             crash,
-            zero: action == Action::Zero,
-            asks: action == Action::ProcessDecides,
-            set_aside,
+            how,
             daemon: process::id(),
             address_space: self.core.address_space,
             own: self.own,

@@ -1,7 +1,9 @@
 //! A transaction, as its own code sees it: operations, commits, scratch, threads. Its life around that is in `life.rs`.
 
 use crate::arena::Arena;
+use crate::change::Change;
 use crate::crash::{Crash, Phase};
+use crate::environment;
 use crate::error::Result;
 use crate::failure::{Failure, FailureKind};
 use crate::here::{self, Source};
@@ -248,6 +250,20 @@ impl Tx<'_> {
         work: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     ) -> std::result::Result<R, Failure> {
         threads::scope(self.region, work)
+    }
+
+    /// Marks that a change begins, until the guard is dropped: a crash in it is told as one
+    /// ([`Crash::changing`](crate::Crash::changing)), and the crashed state is not kept.
+    pub fn change(&self) -> Change<'_> {
+        Change::begin(self.mailbox)
+    }
+
+    /// How many threads the program is to run in a scope: those that its daemon declares, fewer where the policy has
+    /// changed the environment ([`Environment::fewer_threads`](crate::Environment::fewer_threads)), and not below one
+    /// where there is one.
+    pub fn thread_count(&self) -> usize {
+        let declared = self.region.parts.thread_count();
+        declared.saturating_sub(environment::present().fewer_threads.into()).max(declared.min(1))
     }
 
     /// Whether the program decided to skip `operation` ([`Answer::Skip`](crate::Answer::Skip)).

@@ -1,6 +1,7 @@
 //! Watching the process that works: its requests, its crash, its silence, its end; and the tree's shutdown.
 
 use crate::crew::PATIENCE;
+use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::link;
 use crate::mailbox::{ANSWER_DONE, ANSWER_REFUSED, Request};
@@ -109,7 +110,8 @@ impl Supervision<'_> {
                 let action = Action::from_word(words.action.load(Ordering::Relaxed)).unwrap_or(Action::GiveUp);
                 let delay = Duration::from_nanos(words.delay_ns.load(Ordering::Relaxed));
                 let decided_ns = words.decided_ns.load(Ordering::Relaxed);
-                let decision = Decision::after(delay, action);
+                let environment = Environment::from_word(words.environment.load(Ordering::Relaxed));
+                let decision = Decision::after(delay, action).within(environment);
                 let noticed_ns = words.noticed_ns.load(Ordering::Relaxed);
                 ended(Ending::Handled, noticed_ns, Some(Decided { decision, decided_ns }))
             }

@@ -34,12 +34,12 @@ fn crashes() -> impl Strategy<Value = Crash> {
         prop::sample::select(vec![Notice::Handler, Notice::Torn, Notice::Pidfd, Notice::Heartbeat]),
         prop::sample::select(vec![Starting, Deciding, Running, Committing, Ending]),
         prop::option::of(places()),
-        any::<Option<bool>>(),
+        (any::<Option<bool>>(), any::<bool>()),
         "\\PC{0,20}",
     );
     // Few operations, so that histories hold several crashes of one.
     let when = (any::<u64>(), 0..6_u64, 0..6_u64, any::<i32>(), any::<u64>(), any::<u64>());
-    (how, when).prop_map(|((cause, notice, phase, place, heap_locked, note), when)| {
+    (how, when).prop_map(|((cause, notice, phase, place, (heap_locked, changing), note), when)| {
         let (incarnation, operation, committed_operations, thread, happened_ns, noticed_ns) = when;
         Crash {
             cause,
@@ -51,6 +51,7 @@ fn crashes() -> impl Strategy<Value = Crash> {
             thread,
             place,
             heap_locked,
+            changing,
             happened_ns,
             noticed_ns,
             note: Text::new(&note),

@@ -136,7 +136,11 @@ impl Mechanism for CopyOnWrite {
         region.head()
     }
 
-    fn restore(&self, _: &Region) {}
+    fn restore(&self, _: &Region, _: u8) {}
+
+    fn works_in_place(&self) -> bool {
+        false
+    }
 
     fn end(&self, _: &Region) -> Result<(), Errno> {
         Ok(())

@@ -88,7 +88,11 @@ impl Mechanism for FullCopy {
         unsafe { StateHead::of(slot(region, last_commit(region))) }
     }
 
-    fn restore(&self, region: &Region) {
+    fn works_in_place(&self) -> bool {
+        true
+    }
+
+    fn restore(&self, region: &Region, _: u8) {
         let last = last_commit(region);
         if last > 0 {
             copy_all(slot(region, last), region.parts.state, Point::DaemonRestore);
@@ -101,7 +105,7 @@ impl Mechanism for FullCopy {
 
     fn recover(&self, region: &Region) -> Result<(), Errno> {
         gate::close(region)?;
-        self.restore(region);
+        self.restore(region, 0);
         self.end(region)
     }
 

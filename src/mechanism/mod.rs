@@ -51,8 +51,15 @@ pub(crate) trait Mechanism: Sync {
     /// In the daemon: the head of the last commit.
     fn committed<'a>(&self, region: &'a Region) -> &'a StateHead;
 
-    /// In the daemon: puts the last commit in place. The transaction has ended.
-    fn restore(&self, region: &Region);
+    /// In the daemon: puts the commit `back` before the last one in place, or the oldest that is kept, and forgets the
+    /// newer ones. The transaction has ended.
+    fn restore(&self, region: &Region, back: u8);
+
+    /// Whether the crashed state is what lies in the state part, until [`restore`](Self::restore).
+    fn works_in_place(&self) -> bool;
+
+    /// In the daemon, instead of [`restore`](Self::restore): the crashed state stays in place, and a commit follows.
+    fn keep(&self, _: &Region) {}
 
     /// In the daemon: no transaction runs and the state part holds the last commit; readers may come.
     fn end(&self, region: &Region) -> Result<(), Errno>;

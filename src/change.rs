@@ -1,0 +1,39 @@
+//! Change guards: the program's mark "in the middle of a change".
+//!
+//! After the unsafe regions of PHOENIX (SOSP 2025): a crashed state can be kept only where the crash did not strike in
+//! the middle of a change to it. The mark stands in the mailbox, not in the state, so that no commit and no restore
+//! touches it.
+
+use crate::mailbox::Mailbox;
+use crate::recoverable::Recoverable;
+use std::sync::atomic::Ordering;
+
+/// A change under way; it is over when this is dropped. Made by [`Tx::change`](crate::Tx::change). While it lives no
+/// commit can be made: that takes the transaction mutably.
+#[must_use = "the change is over when the guard is dropped"]
+pub struct Change<'t> {
+    mailbox: &'t Mailbox,
+}
+
+impl<'t> Change<'t> {
+    pub(crate) fn begin(mailbox: &'t Mailbox) -> Self {
+        // Before any write of the change, as the crash handler sees this thread's writes.
+        mailbox.changing.fetch_add(1, Ordering::SeqCst);
+        Self { mailbox }
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.mailbox.changing.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A state that may be kept after a crash ([`Action::KeepIfIntact`](crate::Action::KeepIfIntact)).
+///
+/// # Safety
+/// The program promises that every change to a value of this type, in a transaction that may keep it, is made while a
+/// [`Change`] lives, so that at every instruction outside of one the state is a valid value that the program can go on
+/// with. The engine checks what it can see: the guards, the heap's lock, the chain of its blocks. It cannot see a write
+/// of the compiler's that was moved past a guard's end (the guards are barriers to that), nor a wild pointer's.
+pub unsafe trait Guarded: Recoverable {}
