@@ -45,6 +45,7 @@ pub struct Declaration {
     pub(crate) policy: Box<dyn RestartPolicy + Send>,
     pub(crate) spare: Spare,
     pub(crate) keeper: Option<bool>,
+    pub(crate) kept_commits: usize,
 }
 
 impl Declaration {
@@ -64,6 +65,7 @@ impl Declaration {
             policy: Box::new(Resume),
             spare: Spare::Cold,
             keeper: None,
+            kept_commits: 0,
         }
     }
 
@@ -128,6 +130,14 @@ impl Declaration {
     /// 16 MiB and more get one.
     pub fn keeper(mut self, keeper: bool) -> Self {
         self.keeper = Some(keeper);
+        self
+    }
+
+    /// How many commits before the last one are kept, for a policy to go back to
+    /// ([`Action::Older`](crate::Action::Older)): the last may hold already what makes the program crash. None unless
+    /// declared; each takes as much memory as the state, and makes commits copy what they overwrite.
+    pub fn kept_commits(mut self, kept: u8) -> Self {
+        self.kept_commits = kept.into();
         self
     }
 

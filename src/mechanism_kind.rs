@@ -1,6 +1,6 @@
 //! The mechanisms by name, and what memory each takes: known before there is a region, for a declaration to count.
 
-use crate::sys::memory::PAGE;
+use crate::mechanism::{page_log, stage};
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,34 +12,20 @@ pub enum MechanismKind {
     CopyOnWrite,
     /// The transaction works in place; a commit copies the whole region to one of two slots, then flips.
     FullCopy,
-}
-
-/// Pages in one piece of a commit: 1 MiB.
-pub(crate) const STAGE_PAGES: usize = 256;
-/// Bytes of the stage's table of page numbers.
-pub(crate) const STAGE_TABLE: usize = (STAGE_PAGES * size_of::<u32>()).next_multiple_of(PAGE);
-/// Bytes of the stage.
-const STAGE_LEN: usize = STAGE_TABLE + STAGE_PAGES * PAGE;
-
-/// Bytes of the log's table of page numbers, for a state of so many bytes.
-pub(crate) fn log_table(state_bytes: usize) -> usize {
-    (state_bytes / PAGE * size_of::<u32>()).next_multiple_of(PAGE)
-}
-
-/// Bytes of the log of a state of `bytes`.
-fn log_len(bytes: usize) -> usize {
-    log_table(bytes) + bytes
+    /// The transaction works in place; a commit copies the pages that it has written since the one before.
+    DirtyPages,
 }
 
 impl MechanismKind {
     /// All mechanisms.
-    pub const ALL: [Self; 2] = [Self::CopyOnWrite, Self::FullCopy];
+    pub const ALL: [Self; 3] = [Self::CopyOnWrite, Self::FullCopy, Self::DirtyPages];
 
     /// The name, as on the command line and in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CopyOnWrite => "copy-on-write",
             Self::FullCopy => "full-copy",
+            Self::DirtyPages => "dirty-pages",
         }
     }
 
@@ -48,21 +34,25 @@ impl MechanismKind {
         match self {
             Self::CopyOnWrite => "private mapping; a commit stages the written pages, the daemon logs and applies them",
             Self::FullCopy => "works in place; a commit copies the whole region to one of two slots, then flips",
+            Self::DirtyPages => {
+                "works in place; a commit copies the pages written since the one before, as the kernel tracks them"
+            }
         }
     }
 
-    /// Bytes of the backing part for a state of `bytes`: the log, or the slots.
-    pub(crate) fn backing_len(self, bytes: usize) -> usize {
+    /// Bytes of the backing part for a state of `bytes` of which `kept` older commits are kept: the log, or the slots.
+    pub(crate) fn backing_len(self, bytes: usize, kept: usize) -> usize {
         match self {
-            Self::CopyOnWrite => log_len(bytes),
-            Self::FullCopy => 2 * bytes,
+            Self::CopyOnWrite => page_log::len(bytes, kept),
+            Self::FullCopy => (2 + kept) * bytes,
+            Self::DirtyPages => bytes + page_log::len(bytes, kept),
         }
     }
 
     /// Bytes of the stage part.
     pub(crate) fn stage_len(self) -> usize {
         match self {
-            Self::CopyOnWrite => STAGE_LEN,
+            Self::CopyOnWrite | Self::DirtyPages => stage::LEN,
             Self::FullCopy => 0,
         }
     }
@@ -71,7 +61,7 @@ impl MechanismKind {
     pub(crate) fn private_copies(self, bytes: usize) -> usize {
         match self {
             Self::CopyOnWrite => bytes,
-            Self::FullCopy => 0,
+            Self::FullCopy | Self::DirtyPages => 0,
         }
     }
 }
@@ -84,7 +74,7 @@ impl fmt::Display for MechanismKind {
 
 /// A mechanism's name that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown mechanism `{0}`: `copy-on-write` and `full-copy` are known")]
+#[error("unknown mechanism `{0}`: {known} are known", known = MechanismKind::ALL.map(MechanismKind::name).join(", "))]
 pub struct UnknownMechanism(String);
 
 impl FromStr for MechanismKind {

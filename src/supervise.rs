@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::life::{self, Begin, How, Program};
 use crate::mailbox::Mailbox;
-use crate::mechanism::Mechanism;
+use crate::mechanism::{Mechanism, Remains};
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
 use crate::prefault;
 use crate::region::Region;
@@ -129,7 +129,7 @@ fn supervise(
     if ended.is_err() {
         // Whatever runs still must not when its state is restored.
         supervision.end_all();
-        mechanism.restore(region, 0);
+        mechanism.restore(region, &Remains::default(), 0).map_err(failed("restoring a commit"))?;
     }
     supervision.dismiss_spare();
     if supervision.history.total() > 0 {
