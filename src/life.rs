@@ -189,6 +189,8 @@ pub(crate) fn work(
     here::set_source(Source::Private);
     // Where it gave up it is as if it had failed.
     if result.is_err() || mailbox.end() == End::GaveUp {
+        // The stage is the daemon's until then.
+        let _ = tx.wait_for_outstanding();
         tx.mechanism.leave(region, mailbox);
     }
     if let Err(failure) = result {
@@ -222,10 +224,10 @@ fn live(
     }
     report_operations(tx);
     let action = begin.how.action;
-    if let (Action::Skip, Some(crash)) = (action, begin.crash) {
-        if !skipped(tx, crash.operation)? {
-            return Ok(());
-        }
+    if let (Action::Skip, Some(crash)) = (action, begin.crash)
+        && !skipped(tx, crash.operation)?
+    {
+        return Ok(());
     }
     if let (Action::ProcessDecides, Some(crash), Some(decide)) = (action, begin.crash, program.decide) {
         tx.enter_phase(Phase::Deciding);

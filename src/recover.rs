@@ -115,6 +115,7 @@ impl Supervision<'_> {
             how.kept = decision.action == Action::KeepIfIntact && self.is_intact(&new);
         }
         point::pass(Point::DaemonRestore);
+        let last = region.ledger().commit.load(Ordering::Relaxed);
         match decision.action {
             _ if gives_up => restore(0)?,
             Action::Zero => mechanism.give_up(region, &remains).map_err(failed("giving up a state"))?,
@@ -122,6 +123,7 @@ impl Supervision<'_> {
             _ if how.kept => mechanism.keep(region),
             _ => restore(0)?,
         }
+        self.went_back += last - region.ledger().commit.load(Ordering::Relaxed);
         let recovery = recovery(new, decision, gone_ns, decided_ns, clock::now_ns());
         self.report.add(Recovery { kept: how.kept, ..recovery });
         if gives_up {

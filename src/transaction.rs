@@ -205,7 +205,7 @@ impl Tx<'_> {
     }
 
     /// Waits for the answer to the commit that was not waited for, if there is one.
-    fn wait_for_outstanding(&self) -> std::result::Result<(), Failure> {
+    pub(crate) fn wait_for_outstanding(&self) -> std::result::Result<(), Failure> {
         let Some(number) = self.outstanding.take() else { return Ok(()) };
         let answered = link::wait(self.mailbox, number).map_err(|_| refused());
         self.beat();

@@ -18,7 +18,7 @@
 //! drops those that it has not written again before its next commit.
 
 use super::page_log::{PageLog, differs};
-use super::stage::{self, Piece};
+use super::stage::{self, Asked, Piece};
 use super::{Mechanism, Remains, Slot, Taken, Until};
 use crate::gate;
 use crate::link::{self, Refused};
@@ -94,11 +94,8 @@ impl Mechanism for CopyOnWrite {
 
     fn take(&self, region: &Region, mailbox: &Mailbox) -> Result<Taken, Errno> {
         let log = log(region);
-        let Some((numbers, bodies, is_sound)) = stage::asked(region.parts.stage, mailbox) else {
+        if !Asked::of(region.parts.stage, mailbox).is_some_and(|asked| log.append(&asked)) {
             log.clear();
-            return Ok(Taken::Refused);
-        };
-        if !log.append(numbers, bodies, is_sound) {
             return Ok(Taken::Refused);
         }
         if mailbox.last.load(Ordering::Relaxed) == 0 {

@@ -29,7 +29,7 @@
 //! Without waiting, a transaction stages the pages too (`stage.rs`), asks, protects, and goes on.
 
 use super::page_log::{self, PageLog, copy, differs};
-use super::stage::{self, Piece};
+use super::stage::{Asked, Piece};
 use super::{Mechanism, Remains, Slot, Taken, Until};
 use crate::arena::Arena;
 use crate::gate;
@@ -150,8 +150,7 @@ impl Mechanism for DirtyPages {
         let taken = if in_place {
             append_listed(region, &log, count)
         } else {
-            stage::asked(region.parts.stage, mailbox)
-                .is_some_and(|(numbers, bodies, is_sound)| log.append(numbers, bodies, is_sound))
+            Asked::of(region.parts.stage, mailbox).is_some_and(|asked| log.append(&asked))
         };
         if !taken {
             log.clear();

@@ -21,6 +21,7 @@
 //! To go back: `back_from` ← n, `back_to` ← m; what was saved is put back; `logged`, `commit` ← m; `back_to` ← 0. A
 //! daemon that dies in it leaves both words, and its successor does it again.
 
+use super::stage::Asked;
 use crate::point::{self, Point};
 use crate::region::Ledger;
 use crate::span::Span;
@@ -137,22 +138,23 @@ impl<'a> PageLog<'a> {
         }
     }
 
-    /// Adds `pages` pages, whose numbers lie in `numbers` and whose content in `bodies`, neither trusted. False, with an
-    /// empty log, where `is_sound` finds the copies damaged or the numbers do not ascend.
-    pub(super) fn append(&self, numbers: Span, bodies: Span, is_sound: impl FnOnce(&[u8], &[u8]) -> bool) -> bool {
-        let (filled, pages) = (self.filled(), bodies.len / PAGE);
-        let ascend = pages <= self.log.most() - filled && {
+    /// Adds the pages of a piece, which is not trusted. False, with an empty log, where it is damaged or its numbers do
+    /// not ascend.
+    pub(super) fn append(&self, asked: &Asked) -> bool {
+        let (filled, pages) = (self.filled(), asked.bodies.len / PAGE);
+        let is_sound = pages <= self.log.most() - filled && {
             // Copied first, then checked: what is checked is what will be applied.
-            let own_numbers = self.log.table.part(filled * size_of::<u32>(), numbers.len);
-            let own_bodies = self.log.bodies.part(filled * PAGE, bodies.len);
-            copy(numbers, own_numbers);
-            copy(bodies, own_bodies);
-            is_sound(bytes(own_numbers), bytes(own_bodies))
-                && self.log.numbers(filled + pages)[filled..].iter().all(|number| (*number as usize) < self.log.most())
-                && self.log.numbers(filled + pages)[filled.saturating_sub(1)..].is_sorted_by(|a, b| a < b)
+            let numbers = self.log.table.part(filled * size_of::<u32>(), asked.numbers.len);
+            let bodies = self.log.bodies.part(filled * PAGE, asked.bodies.len);
+            copy(asked.numbers, numbers);
+            copy(asked.bodies, bodies);
+            let all = self.log.numbers(filled + pages);
+            asked.is_copied(numbers, bodies)
+                && all[filled..].iter().all(|number| (*number as usize) < self.log.most())
+                && all[filled.saturating_sub(1)..].is_sorted_by(|a, b| a < b)
         };
-        FILLED.store(if ascend { filled + pages } else { 0 }, Ordering::Relaxed);
-        ascend
+        FILLED.store(if is_sound { filled + pages } else { 0 }, Ordering::Relaxed);
+        is_sound
     }
 
     /// Adds the page `number` of `state` where it differs from the target's. False where the numbers do not ascend.
@@ -261,6 +263,7 @@ impl<'a> PageLog<'a> {
                 copy(saved.body(i), page);
                 put_back(page);
             }
+            point::pass(Point::DaemonRestore);
         }
         compiler_fence(Ordering::SeqCst);
         self.ledger.logged.store(to, Ordering::Relaxed);

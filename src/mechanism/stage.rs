@@ -32,12 +32,24 @@ fn piece(stage: Span, pages: usize) -> Option<(Span, Span)> {
     (pages <= PAGES).then(|| (stage.part(0, pages * size_of::<u32>()), stage.part(TABLE, pages * PAGE)))
 }
 
-/// In the daemon: the numbers and pages that were asked to be taken, and whether copies of them are as they were
-/// staged; `None` where no piece is as long.
-pub(super) fn asked(stage: Span, mailbox: &Mailbox) -> Option<(Span, Span, impl FnOnce(&[u8], &[u8]) -> bool)> {
-    let (numbers, bodies) = piece(stage, mailbox.pages.load(Ordering::Relaxed) as usize)?;
-    let sum = mailbox.checksum.load(Ordering::Relaxed);
-    Some((numbers, bodies, move |numbers: &[u8], bodies: &[u8]| checksum(numbers, bodies) == sum))
+/// A piece that the daemon was asked to take: where its numbers and its pages lie, and their checksum.
+pub(super) struct Asked {
+    pub(super) numbers: Span,
+    pub(super) bodies: Span,
+    sum: u32,
+}
+
+impl Asked {
+    /// In the daemon: the piece that `mailbox` speaks of; `None` where none is as long.
+    pub(super) fn of(stage: Span, mailbox: &Mailbox) -> Option<Self> {
+        let (numbers, bodies) = piece(stage, mailbox.pages.load(Ordering::Relaxed) as usize)?;
+        Some(Self { numbers, bodies, sum: mailbox.checksum.load(Ordering::Relaxed) })
+    }
+
+    /// Whether these copies of it are what was staged.
+    pub(super) fn is_copied(&self, numbers: Span, bodies: Span) -> bool {
+        checksum(bytes(numbers), bytes(bodies)) == self.sum
+    }
 }
 
 /// The piece of a commit that is being staged, in the transaction.
