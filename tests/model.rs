@@ -19,14 +19,28 @@ use std::process::ExitCode;
 use std::time::Duration;
 use support::board::Board;
 use support::fault::{self, Fault};
+use support::mask::Without;
 use support::play;
 
 fn main() -> ExitCode {
     let tests: &[support::Test] = &[
         ("random_programs_equal_their_model", random_programs_equal_their_model),
+        ("without_kernel_tracking_too", without_kernel_tracking_too),
+        ("without_kernel_scans_too", without_kernel_scans_too),
         ("a_wrong_model_is_found_out", a_wrong_model_is_found_out),
     ];
-    support::main(&[("program", program)], tests, &[])
+    let scenarios: &[support::Scenario] = &[
+        ("program", program),
+        ("program-untracked", || {
+            Without::Tracking.apply();
+            program()
+        }),
+        ("program-unscanned", || {
+            Without::Scanning.apply();
+            program()
+        }),
+    ];
+    support::main(scenarios, tests, &[])
 }
 
 /// The state that programs change.
@@ -245,6 +259,8 @@ fn program() -> crashbed::Result<()> {
         .mechanism(program.mechanism)
         .spare(program.spare)
         .scratch(MIB)
+        // Who was killed has a page table still, or none.
+        .keeper(program.answer % 2 == 0)
         .kept_commits(u8::try_from(KEPT).unwrap_or(0))
         .heartbeat(Duration::from_secs(30))
         .intensity(Intensity::UNLIMITED);
@@ -353,12 +369,26 @@ fn programs(mechanism: MechanismKind) -> impl Strategy<Value = Program> {
 }
 
 fn random_programs_equal_their_model() {
-    let cases = std::env::var("CRASHBED_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200);
-    for mechanism in MechanismKind::ALL {
+    equal_their_model("program", &MechanismKind::ALL, 1);
+}
+
+/// What finds written pages falls back, and stays right.
+fn without_kernel_tracking_too() {
+    equal_their_model("program-untracked", &[MechanismKind::DirtyPages], 2);
+}
+
+fn without_kernel_scans_too() {
+    equal_their_model("program-unscanned", &[MechanismKind::DirtyPages, MechanismKind::CopyOnWrite], 4);
+}
+
+/// Plays as many programs as asked for, or that part of them, as `scenario`.
+fn equal_their_model(scenario: &str, mechanisms: &[MechanismKind], part: u32) {
+    let cases = std::env::var("CRASHBED_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200) / part;
+    for &mechanism in mechanisms {
         let config = Config { cases, failure_persistence: None, ..Config::default() };
         let result = TestRunner::new(config).run(&programs(mechanism), |program| {
             let text = program.write();
-            let ended = play("program", &text);
+            let ended = play(scenario, &text);
             prop_assert!(ended.status.success(), "{text}\n{}", ended.err);
             Ok(())
         });
