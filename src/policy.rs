@@ -242,6 +242,19 @@ impl History {
         self.recent.iter().filter(|entry| entry.crash.noticed_ns >= since).count()
     }
 
+    /// How many of the held crashes there were since the work last made progress, the newest one included: 1 where the
+    /// newest came further than every one before it ([`Crash::reached`]), and one more with each that did not. What is
+    /// done again after a restore or from zero is no progress until it passes the furthest crash.
+    pub fn crashes_since_progress(&self) -> usize {
+        let (mut furthest, mut crashes) = (None, 0);
+        for entry in &self.recent {
+            let reached = Some(entry.crash.reached());
+            crashes = if reached > furthest { 1 } else { crashes + 1 };
+            furthest = furthest.max(reached);
+        }
+        crashes
+    }
+
     /// How many of the held crashes happened in operation `operation`.
     pub fn crashes_in_operation(&self, operation: u64) -> usize {
         self.recent.iter().filter(|entry| entry.crash.operation == operation).count()
@@ -297,5 +310,24 @@ mod tests {
                 prop_assert_eq!(action.to_word(), word);
             }
         }
+    }
+
+    #[test]
+    fn progress_is_what_passes_every_crash_before() {
+        let crashes = |reached: &[(u64, u64)]| {
+            let mut history = History::new();
+            for &(operation, committed_operations) in reached {
+                history.push(Crash { operation, committed_operations, ..crate::crash::tests::a_crash() });
+            }
+            history.crashes_since_progress()
+        };
+        assert_eq!(crashes(&[]), 0);
+        assert_eq!(crashes(&[(13, 10)]), 1);
+        assert_eq!(crashes(&[(13, 10), (13, 10), (12, 10)]), 3);
+        // From zero, and past the place of the crash.
+        assert_eq!(crashes(&[(13, 10), (5, 0), (13, 0)]), 3);
+        assert_eq!(crashes(&[(13, 10), (5, 0), (14, 0)]), 1);
+        // A daemon, or an incarnation without a state: the last commit tells.
+        assert_eq!(crashes(&[(0, 10), (0, 20), (0, 20)]), 2);
     }
 }
