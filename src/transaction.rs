@@ -87,6 +87,11 @@ impl Tx<'_> {
     /// The operation in flight is done: counts it, and is a sign of life. Its effect is kept by the next commit.
     #[inline]
     pub fn done(&mut self) {
+        self.count();
+    }
+
+    #[inline]
+    pub(crate) fn count(&self) {
         let operations = self.operations() + 1;
         self.head().operations.store(operations, Ordering::Relaxed);
         self.mailbox.operation.store(operations, Ordering::Relaxed);
@@ -289,7 +294,7 @@ impl Tx<'_> {
     /// Marks that a change begins, until the guard is dropped: a crash in it is told as one
     /// ([`Crash::changing`](crate::Crash::changing)), and the crashed state is not kept.
     pub fn change(&self) -> Change<'_> {
-        Change::begin(self.mailbox)
+        Change::begin(self)
     }
 
     /// How many threads the program is to run in a scope: those that its daemon declares, fewer where the policy has
