@@ -112,7 +112,9 @@ impl Declaration {
         self
     }
 
-    /// What a successor of the *daemon* finds; the last commit unless declared.
+    /// What a successor of the *daemon* finds; the last commit unless declared. Zero and giving up are followed; every
+    /// other action of a daemon's policy is a resume, in which its closure finds the last commit and the crash
+    /// ([`Daemon::crash`](crate::Daemon::crash)).
     pub fn policy(mut self, policy: impl RestartPolicy + Send + 'static) -> Self {
         self.policy = Box::new(policy);
         self

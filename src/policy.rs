@@ -117,8 +117,9 @@ pub enum Action {
     /// in the program's own code and outside of a change guard ([`Tx::change`](crate::Tx::change)), the heap's lock was
     /// free and its blocks are whole. Else the last commit. The state that is kept becomes a commit.
     KeepIfIntact,
-    /// The daemon ends as if it had crashed: the root makes it again as the daemon's own policy says, and its closure is
-    /// called anew, on the last commit. What a daemon's own policy answers is taken for [`Action::Resume`].
+    /// The daemon ends as if it had crashed (by exit status 75): the root makes it again as the daemon's own policy says,
+    /// and its closure is called anew, on the last commit, with a fresh history. What bounds that is the daemon's own
+    /// policy and intensity.
     RestartDaemon,
     /// No successor: the caller gets the crash.
     GiveUp,

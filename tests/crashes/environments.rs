@@ -54,8 +54,8 @@ pub(crate) fn padding() -> crashbed::Result<()> {
             assert_eq!(outcome, Outcome::Done(3));
             let padded = Environment { padding: 256, ..Environment::USUAL };
             assert_eq!(environments(daemon), [Environment::USUAL, padded, Environment::USUAL]);
-            let whole = |(i, block): (usize, &Box<[u8]>)| block.iter().all(|byte| usize::from(*byte) == 1 + i % 2);
-            assert!(daemon.state().iter().enumerate().all(whole) && daemon.state().len() == 20);
+            let whole = |(i, block): (usize, &[u8])| block.iter().all(|byte| usize::from(*byte) == 1 + i % 2);
+            assert!(daemon.state().iter().map(Box::as_ref).enumerate().all(whole) && daemon.state().len() == 20);
             Ok(())
         })
         .run()

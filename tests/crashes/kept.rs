@@ -8,6 +8,7 @@ use crate::support::state::Linked;
 use crate::support::{declaration, mechanism_and_spare};
 use crashbed::{Action, Daemon, Decision, Guarded, Intensity, MechanismKind, Outcome, Recoverable, Recovery, Root};
 use crashbed_policies::KeepIfIntact;
+use std::arch::asm;
 use std::sync::atomic::Ordering::SeqCst;
 
 #[derive(Default, Debug, PartialEq, Recoverable)]
@@ -42,9 +43,9 @@ fn work(daemon: &mut Daemon<Book>, at: Where, crashes: u64, promised: bool) -> c
                 Where::BeforeTheChange if strikes => Fault::NullWrite.strike(),
                 Where::AfterABrokenBlock if strikes => {
                     // The word before a block's content is its header's: a stray write, by an index below zero.
-                    let block: *mut u64 = Box::leak(Box::new(13));
-                    // SAFETY: the header is memory of this process; what the write breaks is given up by the crash.
-                    unsafe { block.sub(2).write_volatile(u64::MAX) };
+                    let header = Box::into_raw(Box::new(13_u64)) as usize - 16;
+                    // SAFETY: it is mapped memory of this process; what the write breaks is given up with the crash.
+                    unsafe { asm!("mov qword ptr [{0}], -1", in(reg) header) };
                     Fault::Kill.strike();
                 }
                 _ => {}
