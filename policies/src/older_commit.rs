@@ -18,9 +18,9 @@ use crashbed::{Action, Crash, Decision, History, RestartPolicy};
 /// always crashes. As the policy of a daemon it resumes, makes the state anew, and gives up.
 ///
 /// **Source.** Lowell, Chandra and Chen ("Exploring Failure Transparency and the Limits of Generic Recovery", OSDI
-/// 2000): more than nine of ten application faults corrupt a state that is committed before they crash. Rx (Qin, Tucek,
-/// Sundaresan and Zhou, "Rx: Treating Bugs as Allergies", SOSP 2005) goes back to an older checkpoint when the newest does
-/// not help.
+/// 2000): for more than nine of ten application faults, committing all that the user has seen commits what makes the
+/// crash come again, too. Rx (Qin, Tucek, Sundaresan and Zhou, "Rx: Treating Bugs as Allergies", SOSP 2005) goes back to an
+/// older checkpoint when the newest does not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OlderCommit {
     /// How many crashes are answered by the last commit, before older ones are tried.
