@@ -21,6 +21,7 @@
 //! says which commit is the last one; how depends on the mechanism, and is drawn there.
 
 use crate::arena::Arena;
+use crate::arena::free::FreePages;
 use crate::cache::{self, Returns};
 use crate::declaration::Declaration;
 use crate::error::{Error, Result};
@@ -338,6 +339,16 @@ impl Region {
     /// How much smaller a transaction's address space is than its daemon's.
     pub(crate) fn bytes_kept_from_transactions(&self) -> usize {
         self.parts.backing.len + self.parts.daemon_mailbox.len + self.parts.ledger.len
+    }
+
+    /// The pages of `state`, which is the region's or a copy of it, that hold nothing: those inside of the `most_blocks`
+    /// largest free blocks of its heap.
+    ///
+    /// # Safety
+    /// `state` is mapped, as long as the region's, and nothing writes it meanwhile.
+    pub(crate) unsafe fn free_pages(&self, state: Span, most_blocks: usize) -> FreePages {
+        // SAFETY: as the caller vouches.
+        unsafe { FreePages::find(state, STATE_ARENA, self.parts.state.start, most_blocks) }
     }
 
     /// The cache at place `index` of the declaration.
