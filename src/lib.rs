@@ -88,6 +88,7 @@ pub mod text;
 mod arena;
 mod cache;
 mod change;
+mod copy;
 mod crew;
 mod daemon;
 mod daemon_core;

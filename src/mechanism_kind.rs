@@ -51,6 +51,12 @@ impl MechanismKind {
         }
     }
 
+    /// Whether a commit may come to fill a large part of the backing at once. Its memory is made ready at the start then:
+    /// the kernel zeroes a page when it is first touched, which takes longer than to copy one.
+    pub(crate) fn fills_backing(self) -> bool {
+        self == Self::FullCopy
+    }
+
     /// Bytes of the stage part.
     pub(crate) fn stage_len(self) -> usize {
         match self {

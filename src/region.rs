@@ -272,6 +272,9 @@ impl Region {
         let state_fd = shared(parts.state, "state", true)?;
         let backing_fd = shared(parts.backing, "backing", true)?;
         let ledger_fd = shared(parts.ledger, "ledger", true)?;
+        if declaration.mechanism.fills_backing() {
+            memory::populate_to_write(parts.backing);
+        }
         for (part, what) in [(parts.stage, "stage"), (parts.seats, "seats"), (parts.daemon_mailbox, "daemon mailbox")] {
             shared(part, what, false)?;
         }

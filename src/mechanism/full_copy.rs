@@ -19,6 +19,7 @@
 //! between two commits only, since the state part is the transaction's working memory.
 
 use super::{Mechanism, Remains, Slot, Taken, Until};
+use crate::copy::{self, Way};
 use crate::gate;
 use crate::link::{self, Refused};
 use crate::mailbox::{Mailbox, Request};
@@ -58,6 +59,7 @@ const MOST_BLOCKS: usize = 512;
 fn copy_state(region: &Region, from: Span, to: Span, between: Point) {
     // SAFETY: state and slots are mapped in the daemon, and no thread of a transaction runs.
     let free = unsafe { region.free_pages(from, MOST_BLOCKS) };
+    let way = Way::of(free.others(0..from.len).map(|run| run.len()).sum());
     // Runs begin and end at pages.
     let half = (from.len / 2).next_multiple_of(PAGE);
     for part in [0..half, half..from.len] {
@@ -67,7 +69,7 @@ fn copy_state(region: &Region, from: Span, to: Span, between: Point) {
         for run in free.others(part) {
             let (from, to) = (from.part(run.start, run.len()), to.part(run.start, run.len()));
             // SAFETY: state and slots are mapped in the daemon, writable, and apart; no thread of a transaction runs.
-            unsafe { std::ptr::copy_nonoverlapping(from.start as *const u8, to.start as *mut u8, run.len()) };
+            unsafe { copy::pages(from, to, way) };
         }
     }
 }
