@@ -7,6 +7,8 @@
 //! the end     a sentinel block
 //! ```
 
+pub(crate) mod free;
+
 use crate::span::Span;
 use rlsf::Tlsf;
 use std::alloc::Layout;

@@ -6,6 +6,8 @@ mod support;
 
 #[path = "crashes/answers.rs"]
 mod answers;
+#[path = "crashes/caches.rs"]
+mod caches;
 #[path = "crashes/daemons.rs"]
 mod daemons;
 #[path = "crashes/decisions.rs"]
@@ -86,6 +88,10 @@ const SCENARIOS: &[Scenario] = &[
     ("results", memory::results),
     ("exhausted", memory::exhausted),
     ("scratch", memory::scratch),
+    ("free-pages", memory::free_pages),
+    ("holes", memory::holes),
+    ("caches", caches::caches),
+    ("caches-program", caches::caches_program),
     ("endless", shutdown::endless),
     ("deaf", shutdown::deaf),
 ];
@@ -141,7 +147,11 @@ const TESTS: &[Test] = &[
     ("fewer_threads_meet_fewer_races", || each("threads")),
     ("results_do_not_leak", || each("results")),
     ("what_does_not_fit_is_a_failure", || each("exhausted")),
+    ("free_pages_are_not_saved", || each("free-pages")),
+    ("blocks_come_back_beside_holes", || each("holes")),
     ("scratch_leaves_nothing_in_the_region", || each("scratch")),
+    ("caches_come_back_empty_or_as_they_were", || each("caches")),
+    ("random_programs_with_caches_equal_their_model", caches::random_programs_find_what_the_model_says),
     ("a_killed_root_leaves_nothing_running", shutdown::a_killed_root_leaves_nothing_running),
     ("sigterm_ends_the_tree_in_order", shutdown::sigterm_ends_the_tree_in_order),
     ("sigint_ends_a_deaf_daemon_too", shutdown::sigint_ends_a_deaf_daemon_too),

@@ -22,6 +22,7 @@
 //! daemon that dies in it leaves both words, and its successor does it again.
 
 use super::stage::Asked;
+use crate::copy::{self, Way};
 use crate::point::{self, Point};
 use crate::region::Ledger;
 use crate::span::Span;
@@ -55,10 +56,16 @@ pub(super) fn bodies(memory: Span, bytes: usize) -> Span {
     memory.part(table_len(bytes), bytes)
 }
 
-/// Copies memory that is mapped, and apart.
+/// Copies pages that are mapped, and apart.
 pub(super) fn copy(from: Span, to: Span) {
-    debug_assert_eq!(from.len, to.len);
     // SAFETY: both are mapped parts of the region, `to` is writable in this process, and parts do not overlap.
+    unsafe { copy::pages(from, to, Way::of(to.len)) };
+}
+
+/// Copies numbers of pages, from one table to another.
+fn copy_numbers(from: Span, to: Span) {
+    debug_assert_eq!(from.len, to.len);
+    // SAFETY: as for pages.
     unsafe { std::ptr::copy_nonoverlapping(from.start as *const u8, to.start as *mut u8, to.len) };
 }
 
@@ -146,7 +153,7 @@ impl<'a> PageLog<'a> {
             // Copied first, then checked: what is checked is what will be applied.
             let numbers = self.log.table.part(filled * size_of::<u32>(), asked.numbers.len);
             let bodies = self.log.bodies.part(filled * PAGE, asked.bodies.len);
-            copy(asked.numbers, numbers);
+            copy_numbers(asked.numbers, numbers);
             copy(asked.bodies, bodies);
             let all = self.log.numbers(filled + pages);
             asked.is_copied(numbers, bodies)
