@@ -3,6 +3,7 @@ pub mod catalog;
 mod child;
 pub mod cli;
 pub mod conclude;
+pub mod daly;
 pub mod doctor;
 pub mod faults;
 pub mod interrupt;
