@@ -12,7 +12,7 @@ use crashbed_experiments::prepare::{PrepareError, Prepared};
 use crashbed_experiments::progress::Progress;
 use crashbed_experiments::results::{self, ResultsError};
 use crashbed_experiments::run::message::Setup;
-use crashbed_experiments::run::{RunError, Runner, tree};
+use crashbed_experiments::run::{Made, RunError, Runner, tree};
 use crashbed_experiments::suite::Suite;
 use crashbed_experiments::{doctor, list, load, manifest, story};
 use std::io::{self, Write};
@@ -120,8 +120,8 @@ fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn
     let (mut done, mut crashes) = (0, 0);
     for batch in &plan.batches {
         let Some(made) = runner.batch(batch)? else { break };
-        for trial in made {
-            output.append(&trial).map_err(PrepareError::from)?;
+        for Made { trial, crashes: recorded } in made {
+            output.append(&trial, &recorded).map_err(PrepareError::from)?;
             done += 1;
             crashes += trial.crashes;
             progress.done(&format!("{crashes} crashes"));
@@ -149,8 +149,8 @@ fn trial(arguments: TrialArgs) -> Result<ExitCode, Failed> {
     let stopped = || interrupt.signal().is_some();
     let mut runner = Runner::new(&suite, &plan, &stopped)?;
     for batch in &plan.batches {
-        for trial in runner.batch(batch)?.into_iter().flatten() {
-            print(&story::of_trial(&trial));
+        for made in runner.batch(batch)?.into_iter().flatten() {
+            print(&story::of_trial(&made.trial));
         }
     }
     runner.end()?;

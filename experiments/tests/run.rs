@@ -2,8 +2,11 @@
 
 mod support;
 
-use crashbed_experiments::record::{Outcome, Verdict};
+use crashbed::History;
+use crashbed::crash::signal_name;
+use crashbed_experiments::record::{Outcome, RecordedCrash, Recovered, Verdict};
 use crashbed_experiments::results::{self, Results};
+use crashbed_experiments::trace::Trace;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -71,6 +74,44 @@ fn a_run_judges_each_trial_by_what_its_policy_promises() {
         }
     }
     assert!(results.floors.len() >= 4 && results.summary.unwrap().complete);
+}
+
+#[test]
+fn every_crash_of_a_run_is_recorded_with_what_was_decided_and_what_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let arguments = ["run", "small.toml", "--fault", "none,null-read,poison", "--trials", "1", "--out", "out"];
+    let trials = finished(&run(folder.path(), &arguments), &out).trials;
+    let trace = Trace::load(&out).unwrap();
+    assert!(trace.skipped.is_empty());
+    for trial in &trials {
+        let own: Vec<_> = trace.crashes.iter().filter(|crash| crash.trial == trial.trial).collect();
+        assert_eq!(own.len() as u64, trial.crashes, "{trial:?}");
+        for (number, crash) in (0..).zip(&own) {
+            assert_eq!((&crash.levels, crash.transaction), (&trial.levels, trial.trial));
+            let RecordedCrash { recovered: Recovered { number: recorded, crash, decision, then, .. }, .. } = crash;
+            assert_eq!(*recorded, number);
+            let policy = crashbed_policies::by_name(&trial.levels.policy).unwrap();
+            let mut history = History::new();
+            history.push(*crash);
+            assert_eq!(*decision, Some(policy.decide(crash, &history)));
+            assert_eq!(crash.cause.signal().map(signal_name), trial.signal);
+            let then = then.as_ref().unwrap();
+            let gave_up = number + 1 == trial.crashes && trial.outcome == Outcome::GaveUp;
+            assert!(gave_up || then.started_by.as_deref() == Some("cold"), "{then:?}");
+            assert!(crash.noticed_ns <= then.decided_at_ns.unwrap() && crash.happened_ns <= crash.noticed_ns);
+        }
+        let first = own.first().map(|crash| &crash.recovered);
+        assert_eq!(first.map(|first| first.crash.committed_operations), first.map(|_| trial.committed_operations));
+    }
+
+    // Not asked for: no file, and the reader says how to ask.
+    let quiet = SUITE.replace("[floor]", "[output]\ncrashes = false\n[floor]");
+    std::fs::write(folder.path().join("quiet.toml"), quiet).unwrap();
+    let arguments = ["run", "quiet.toml", "--fault", "null-read", "--trials", "1", "--out", "quiet"];
+    finished(&run(folder.path(), &arguments), &folder.path().join("quiet"));
+    let error = Trace::load(&folder.path().join("quiet")).unwrap_err().to_string();
+    assert!(error.contains("quiet/crashes.jsonl is not there") && error.contains("crashes = true"), "{error}");
 }
 
 #[test]
