@@ -38,6 +38,8 @@ pub enum Command {
     Report(FolderArgs),
     /// Draw a run's plots again from its trials
     Plot(FolderArgs),
+    /// Ask a restart policy about a run's recorded crashes, without crashing anything
+    Replay(ReplayArgs),
     /// Be the tree of a run: started by the program itself, with the setup on standard input
     #[command(hide = true)]
     Tree,
@@ -132,6 +134,21 @@ pub struct FolderArgs {
     /// A run's folder
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+}
+
+/// What `replay` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 done, 1 there is no trace or it cannot be read, 2 bad usage.")]
+pub struct ReplayArgs {
+    /// A run's folder, or its crashes.jsonl or crashes.jsonl.gz
+    #[arg(value_name = "DIR|FILE")]
+    pub trace: PathBuf,
+    /// The restart policy that is asked
+    #[arg(long, value_name = "NAME", value_parser = of(POLICIES))]
+    pub policy: String,
+    /// Print JSON, with every first difference
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `measure` takes.

@@ -24,6 +24,7 @@ pub mod prepare;
 pub mod probe;
 pub mod progress;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod results;
 pub mod run;

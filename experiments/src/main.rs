@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use crashbed::Heap;
-use crashbed_experiments::cli::{Cli, Command, RunArgs, TrialArgs};
+use crashbed_experiments::cli::{Cli, Command, ReplayArgs, RunArgs, TrialArgs};
 use crashbed_experiments::conclude::{self, ConcludeError};
 use crashbed_experiments::interrupt::Interrupt;
 use crashbed_experiments::measures::{self, Gathered, MeasureError};
@@ -14,7 +14,8 @@ use crashbed_experiments::results::{self, ResultsError};
 use crashbed_experiments::run::message::Setup;
 use crashbed_experiments::run::{Made, RunError, Runner, tree};
 use crashbed_experiments::suite::Suite;
-use crashbed_experiments::{doctor, list, load, manifest, story};
+use crashbed_experiments::trace::{Trace, TraceError};
+use crashbed_experiments::{doctor, list, load, manifest, replay, story};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -57,6 +58,10 @@ enum Failed {
     Measure(#[from] MeasureError),
     #[error("the process of a measure: {0}")]
     Round(io::Error),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error("the answer as JSON: {0}")]
+    Json(serde_json::Error),
 }
 
 impl Failed {
@@ -83,6 +88,7 @@ fn obey(command: Command) -> Result<ExitCode, Failed> {
                 print(&format!("{}\n", file.display()));
             }
         }
+        Command::Replay(arguments) => replay(&arguments)?,
         Command::Tree => {
             let setup: Setup = serde_json::from_reader(io::stdin()).map_err(Failed::Setup)?;
             tree::run(&setup)?;
@@ -155,6 +161,21 @@ fn trial(arguments: TrialArgs) -> Result<ExitCode, Failed> {
     }
     runner.end()?;
     Ok(interrupt.signal().map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
+}
+
+/// Asks a policy about recorded crashes.
+fn replay(arguments: &ReplayArgs) -> Result<(), Failed> {
+    let trace = Trace::load(&arguments.trace)?;
+    // The command line takes no other names than those of the table.
+    let Some(policy) = crashbed_policies::by_name(&arguments.policy) else { return Ok(()) };
+    let replay = replay::replay(&trace, &policy);
+    print(&if arguments.json { json(&replay)? } else { replay.to_string() });
+    Ok(())
+}
+
+/// A value as JSON for a reader.
+fn json(value: &impl serde::Serialize) -> Result<String, Failed> {
+    Ok(serde_json::to_string_pretty(value).map_err(Failed::Json)? + "\n")
 }
 
 /// Prints to standard output. A reader that has seen enough, as `head`, is no error.

@@ -124,6 +124,41 @@ fn what_is_no_run_is_refused() {
     refuses(place.path(), &["trial", "--from", "x", "--line", "1", "--fault", "kill"], 2, &["--from", "--fault"]);
 }
 
+/// Two crashes of one transaction, in one operation, both resumed.
+const TRACE: &str = r#"{"trial":3,"transaction":3,"policy":"checkpoint-resume","mechanism":"copy-on-write","workload":"kv","fault":"poison","spare":"cold","region_bytes":67108864,"load":"none","recovered":{"of":"transaction","number":0,"crash":{"cause":{"signal":{"signal":"SIGSEGV","code":1,"address":"0x0"}},"notice":"handler","phase":"running","incarnation":3,"operation":17,"committed_operations":10,"thread":77,"place":null,"heap_locked":null,"changing":false,"happened_at_ns":1000,"noticed_at_ns":2000},"decision":{"action":"resume","delay_ns":0},"then":null}}
+{"trial":3,"transaction":3,"policy":"checkpoint-resume","mechanism":"copy-on-write","workload":"kv","fault":"poison","spare":"cold","region_bytes":67108864,"load":"none","recovered":{"of":"transaction","number":1,"crash":{"cause":{"exited":{"status":3}},"notice":"pidfd","phase":"running","incarnation":4,"operation":17,"committed_operations":10,"thread":0,"place":null,"heap_locked":null,"changing":false,"happened_at_ns":5000,"noticed_at_ns":6000},"decision":{"action":"resume","delay_ns":0},"then":null}}
+"#;
+
+#[test]
+fn a_policy_is_asked_about_recorded_crashes() {
+    let place = place();
+    fs::write(place.path().join("crashes.jsonl"), TRACE).unwrap();
+    let said = |arguments: &[&str]| {
+        let output = crashbed(place.path(), arguments).success();
+        String::from_utf8_lossy(&output.get_output().stdout).into_owned()
+    };
+    let text = said(&["replay", "crashes.jsonl", "--policy", "zero-state"]);
+    assert!(text.contains("zero-state over 2 recorded crashes of 1 transaction"), "{text}");
+    assert!(text.contains("resume → zero: 1 transaction, first in trial 3 at crash 0 in operation 17"), "{text}");
+    let json = said(&["replay", "crashes.jsonl", "--policy", "checkpoint-resume", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["format"], &json["all"]["differing"]), (&1.into(), &0.into()));
+    assert_eq!(json["all"]["decisions"]["resume"], 2);
+    assert_eq!(names(place.path()), ["crashes.jsonl"]);
+}
+
+#[test]
+fn a_trace_that_is_missing_or_bad_is_refused() {
+    let place = place();
+    let replay = |trace, policy| ["replay", trace, "--policy", policy];
+    refuses(place.path(), &replay("nowhere", "zero-state"), 1, &["nowhere/manifest.json"]);
+    refuses(place.path(), &replay("nowhere", "zero-stat"), 2, &["the nearest is `zero-state`"]);
+    refuses(place.path(), &["replay", "nowhere"], 2, &["--policy"]);
+    fs::write(place.path().join("mine.jsonl"), TRACE.replace("\"status\":3", "\"status\":\"no\"")).unwrap();
+    let words = ["mine.jsonl, line 2: not a crash: `recovered.crash.cause.exited.status`", "expected i32"];
+    refuses(place.path(), &replay("mine.jsonl", "zero-state"), 1, &words);
+}
+
 #[test]
 fn list_and_doctor_answer_and_leave_nothing() {
     let place = place();

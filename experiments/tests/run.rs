@@ -5,6 +5,7 @@ mod support;
 use crashbed::History;
 use crashbed::crash::signal_name;
 use crashbed_experiments::record::{Outcome, RecordedCrash, Recovered, Verdict};
+use crashbed_experiments::replay::replay;
 use crashbed_experiments::results::{self, Results};
 use crashbed_experiments::trace::Trace;
 use std::path::Path;
@@ -103,6 +104,13 @@ fn every_crash_of_a_run_is_recorded_with_what_was_decided_and_what_followed() {
         }
         let first = own.first().map(|crash| &crash.recovered);
         assert_eq!(first.map(|first| first.crash.committed_operations), first.map(|_| trial.committed_operations));
+    }
+
+    // Each policy, asked again, answers as it did.
+    for policy in crashbed_policies::ALL.iter().filter(|policy| SUITE.contains(policy.name)) {
+        let tally = &replay(&trace, &policy.policy()).by_recorded_policy[policy.name];
+        assert_eq!((tally.differing, tally.not_asked), (0, 0), "{}", policy.name);
+        assert!(tally.crashes > tally.transactions && tally.transactions > 0);
     }
 
     // Not asked for: no file, and the reader says how to ask.
