@@ -30,6 +30,7 @@ pub mod results;
 pub mod run;
 #[cfg(test)]
 mod sample_trials;
+pub mod simulate;
 pub mod size;
 pub mod statistics;
 pub mod story;

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use crashbed::Heap;
-use crashbed_experiments::cli::{Cli, Command, ReplayArgs, RunArgs, TrialArgs};
+use crashbed_experiments::cli::{Cli, Command, ReplayArgs, RunArgs, SimulateArgs, TrialArgs};
 use crashbed_experiments::conclude::{self, ConcludeError};
 use crashbed_experiments::interrupt::Interrupt;
 use crashbed_experiments::measures::{self, Gathered, MeasureError};
@@ -13,11 +13,13 @@ use crashbed_experiments::progress::Progress;
 use crashbed_experiments::results::{self, ResultsError};
 use crashbed_experiments::run::message::Setup;
 use crashbed_experiments::run::{Made, RunError, Runner, tree};
+use crashbed_experiments::simulate::{self, SimulateError};
 use crashbed_experiments::suite::Suite;
 use crashbed_experiments::trace::{Trace, TraceError};
-use crashbed_experiments::{doctor, list, load, manifest, replay, story};
+use crashbed_experiments::{doctor, list, load, manifest, replay, story, units};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
 // SAFETY: nothing owned is taken out of a static or a lock that was filled before a fork: the workloads' states are
 // made of what their own operations make.
@@ -62,12 +64,17 @@ enum Failed {
     Trace(#[from] TraceError),
     #[error("the answer as JSON: {0}")]
     Json(serde_json::Error),
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
+    #[error("the parameters as TOML: {0}")]
+    Toml(toml::ser::Error),
 }
 
 impl Failed {
     fn status(&self) -> u8 {
         match self {
             Self::Prepare(error) => error.status(),
+            Self::Simulate(error) => error.status(),
             _ => 1,
         }
     }
@@ -89,6 +96,7 @@ fn obey(command: Command) -> Result<ExitCode, Failed> {
             }
         }
         Command::Replay(arguments) => replay(&arguments)?,
+        Command::Simulate(arguments) => simulate(&arguments)?,
         Command::Tree => {
             let setup: Setup = serde_json::from_reader(io::stdin()).map_err(Failed::Setup)?;
             tree::run(&setup)?;
@@ -170,6 +178,36 @@ fn replay(arguments: &ReplayArgs) -> Result<(), Failed> {
     let Some(policy) = crashbed_policies::by_name(&arguments.policy) else { return Ok(()) };
     let replay = replay::replay(&trace, &policy);
     print(&if arguments.json { json(&replay)? } else { replay.to_string() });
+    Ok(())
+}
+
+/// Simulates a fleet.
+fn simulate(arguments: &SimulateArgs) -> Result<(), Failed> {
+    let (parameters, notes) = arguments.read()?;
+    if arguments.fit_only {
+        let notes: String = notes.iter().map(|note| format!("# {note}\n")).collect();
+        print(&(notes + "\n" + &parameters.to_toml().map_err(Failed::Toml)?));
+        return Ok(());
+    }
+    // The command line takes no other names than those of the table.
+    let Some(policy) = arguments.policy.as_deref().and_then(crashbed_policies::by_name) else { return Ok(()) };
+    let (fleet, begun) = (arguments.fleet(), Instant::now());
+    let simulated = simulate::simulate(&parameters, &policy, fleet);
+    let took = begun.elapsed();
+    if arguments.json {
+        print(&json(&serde_json::json!({
+            "simulated": simulated,
+            "notes": notes,
+            "threads": fleet.threads,
+            "wall_ns": u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+        }))?);
+        return Ok(());
+    }
+    let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
+    let rate = units::three_digits(simulated.crashes as f64 / took.as_secs_f64().max(1e-9) / 1e6);
+    let took = units::duration(took.as_nanos() as f64);
+    let pace = format!("took           {took} on {} threads, {rate} million events a second\n", fleet.threads);
+    print(&format!("{simulated}{pace}{}{notes}", if notes.is_empty() { "" } else { "\n" }));
     Ok(())
 }
 
