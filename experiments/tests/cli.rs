@@ -159,6 +159,71 @@ fn a_trace_that_is_missing_or_bad_is_refused() {
     refuses(place.path(), &replay("mine.jsonl", "zero-state"), 1, &words);
 }
 
+const PARAMETERS: &str = "\
+mtbf_ns = 3600000000000
+operation_ns = 1000000
+commit_every = 10
+commit_ns = 2000000
+poison = 0.01
+
+[recovery_ns]
+resume = [5000000, 6000000, 9000000]
+";
+
+#[test]
+fn a_fleet_is_simulated_the_same_each_time() {
+    let place = place();
+    fs::write(place.path().join("mine.toml"), PARAMETERS).unwrap();
+    let said = |more: &[&str]| {
+        let arguments =
+            [&["simulate", "--parameters", "mine.toml", "--processes", "200", "--years", "0.05"], more].concat();
+        let output = crashbed(place.path(), &arguments).success();
+        String::from_utf8_lossy(&output.get_output().stdout).into_owned()
+    };
+    let json = |threads: &str| -> serde_json::Value {
+        let said = said(&["--policy", "process-decides", "--json", "--threads", threads]);
+        let mut json: serde_json::Value = serde_json::from_str(&said).unwrap();
+        json["simulated"].take()
+    };
+    let made = json("1");
+    assert_eq!(made, json("3"));
+    assert_eq!(made["parameters"]["repair_ns"], 600_000_000_000_u64);
+    // 200 processes, some 438 h each, less repairs.
+    let faults = made["transient"].as_u64().unwrap() + made["poison"].as_u64().unwrap();
+    assert!((85_000..88_500).contains(&faults), "{faults}");
+    let text = said(&["--policy", "zero-state", "--mtbf-hours", "10"]);
+    assert!(text.starts_with("zero-state: 200 processes over 0.05 years, seed 1\n"), "{text}");
+    assert!(text.contains("useful work    0.8") && text.contains("by the limit on restarts"), "{text}");
+
+    // What is printed as a file is read as one.
+    let whole = said(&["--fit-only"]);
+    fs::write(place.path().join("mine.toml"), &whole).unwrap();
+    assert_eq!(said(&["--fit-only"]), whole);
+    assert_eq!(json("2"), made);
+    assert_eq!(names(place.path()), ["mine.toml"]);
+}
+
+#[test]
+fn what_cannot_be_simulated_is_refused() {
+    let place = place();
+    let simulate = |more: &[&'static str]| [&["simulate", "--policy", "zero-state"], more].concat();
+    refuses(place.path(), &simulate(&[]), 2, &["--from", "--parameters"]);
+    refuses(place.path(), &["simulate", "--from", "x"], 2, &["--policy"]);
+    refuses(place.path(), &simulate(&["--from", "nowhere"]), 1, &["nowhere/manifest.json"]);
+    refuses(place.path(), &simulate(&["--from", "x", "--parameters", "y"]), 2, &["--from", "--parameters"]);
+    refuses(place.path(), &simulate(&["--parameters", "y", "--spare", "hot"]), 2, &["--spare", "--parameters"]);
+    refuses(place.path(), &simulate(&["--from", "x", "--years", "0"]), 2, &["--years", "above 0 and up to 100"]);
+    refuses(place.path(), &simulate(&["--from", "x", "--processes", "0"]), 2, &["--processes"]);
+    refuses(place.path(), &simulate(&["--parameters", "missing.toml"]), 2, &["missing.toml", "No such file"]);
+    fs::write(place.path().join("bad.toml"), PARAMETERS.replace("0.01", "2.0")).unwrap();
+    refuses(
+        place.path(),
+        &simulate(&["--parameters", "bad.toml"]),
+        2,
+        &["bad.toml, line 5: ", "2 is not a share", "poison"],
+    );
+}
+
 #[test]
 fn list_and_doctor_answer_and_leave_nothing() {
     let place = place();

@@ -113,6 +113,19 @@ fn every_crash_of_a_run_is_recorded_with_what_was_decided_and_what_followed() {
         assert!(tally.crashes > tally.transactions && tally.transactions > 0);
     }
 
+    // Enough to simulate a fleet by, once the mechanism is chosen.
+    let arguments = ["simulate", "--from", "out", "--policy", "zero-state", "--processes", "50", "--json"];
+    let refused = run(folder.path(), &arguments);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && said.contains("choose one by --mechanism"), "{said}");
+    let simulated = run(folder.path(), &[&arguments[..], &["--mechanism", "full-copy"]].concat());
+    assert!(simulated.status.success(), "{}", String::from_utf8_lossy(&simulated.stderr));
+    let simulated: serde_json::Value = serde_json::from_slice(&simulated.stdout).unwrap();
+    let parameters = &simulated["simulated"]["parameters"];
+    assert_eq!((&parameters["commit_every"], &parameters["commits_per_transaction"]), (&10.into(), &6.into()));
+    assert!(parameters["poison"].as_f64().unwrap() > 0.0 && simulated["simulated"]["crashes"].as_u64().unwrap() > 50);
+    assert!(parameters["recovery_ns"]["zero"].as_array().unwrap().len() > 100);
+
     // Not asked for: no file, and the reader says how to ask.
     let quiet = SUITE.replace("[floor]", "[output]\ncrashes = false\n[floor]");
     std::fs::write(folder.path().join("quiet.toml"), quiet).unwrap();

@@ -7,7 +7,7 @@
 //! | `commit_every`, `intensity` | the manifest's settings |
 //! | `commits_per_transaction` | trials: the most `operations` over `commit_every` |
 //! | `recovery_ns` | `crashes.jsonl`: by decided action, `first_operation_at_ns` − `happened_at_ns` − delay − an operation; else trials: `recovery_ns` − an operation, by what the trial's `policy` answers to a first crash |
-//! | `poison`, `propagated` | trials with a crash or a corruption: those with several crashes or a give-up; those with a corrupt verdict |
+//! | `poison`, `propagated` | trials with a crash: those with more crashes than planned or a give-up; those with a corrupt verdict |
 //! | `program` | the workload |
 //!
 //! The time between faults is the suite's plan, not the machine's, so it is asked for; what no run has (repairs,
@@ -119,10 +119,8 @@ pub fn fit(results: &Results, crashes: &[RecordedCrash], wanted: &Wanted, mtbf_n
     notes.push(format!("recovery_ns: from {source}, by action: {}", actions.join(", ")));
     let recovery_ns = recoveries::with_resume(recovery_ns, &mut notes)?;
 
-    let (poison, propagated, faults) = shares(&trials)?;
-    notes.push(format!(
-        "poison {poison:.4}, propagated {propagated:.4}: of the {faults} trials with a crash or a corruption"
-    ));
+    let (poison, propagated, crashed) = shares(&trials)?;
+    notes.push(format!("poison {poison:.4}, propagated {propagated:.4}: of the {crashed} trials with a crash"));
     let most = trials.iter().map(|trial| trial.operations).max().unwrap_or_default();
     let parameters = Parameters {
         mtbf_ns,
@@ -161,19 +159,19 @@ fn told(notes: &mut Vec<String>, parameter: &str, (ns, source): (f64, &str)) -> 
 
 /// The shares of poison and of propagated faults, and of how many trials.
 fn shares(trials: &[&Trial]) -> Result<(f64, f64, u64), FitError> {
-    let is_corrupt = |trial: &Trial| matches!(trial.verdict, Verdict::CorruptDetected | Verdict::CorruptSilent);
-    let faults: Vec<_> = trials.iter().filter(|trial| trial.crashes > 0 || is_corrupt(trial)).collect();
-    if faults.is_empty() {
+    let crashed: Vec<_> = trials.iter().filter(|trial| trial.crashes > 0).collect();
+    if crashed.is_empty() {
         let missing = "trials.jsonl has no trial with a crash".to_owned();
         return Err(FitError::Missing { parameter: "poison", missing });
     }
+    let is_corrupt = |trial: &Trial| matches!(trial.verdict, Verdict::CorruptDetected | Verdict::CorruptSilent);
     // This fault crashes twice by plan.
     let planned = |trial: &Trial| if trial.levels.fault == "crash-during-restore" { 2 } else { 1 };
     let came_back = |trial: &Trial| trial.crashes > planned(trial) || trial.verdict == Verdict::GaveUp;
-    let corrupt = faults.iter().filter(|trial| is_corrupt(trial)).count();
-    let poison = faults.iter().filter(|trial| !is_corrupt(trial) && came_back(trial)).count();
-    let share = |count: usize| count as f64 / faults.len() as f64;
-    Ok((share(poison), share(corrupt), faults.len() as u64))
+    let propagated = crashed.iter().filter(|trial| is_corrupt(trial)).count();
+    let poison = crashed.iter().filter(|trial| !is_corrupt(trial) && came_back(trial)).count();
+    let share = |count: usize| count as f64 / crashed.len() as f64;
+    Ok((share(poison), share(propagated), crashed.len() as u64))
 }
 
 #[cfg(test)]

@@ -25,6 +25,12 @@
 //! A transaction that is given up goes to whoever looks after the fleet: after the time of a repair its process begins
 //! anew, with nothing wrong any more. So does one that gets nowhere for longer than their patience.
 //!
+//! # What it leaves out
+//!
+//! All processes are alike and strike each other in nothing: no fault hits several of them, and no recovery waits for
+//! another one. A successor's first operations cost what later ones do, since the recovery that was measured has that in
+//! it. A skipped operation takes the time of one. Going back ends at the transaction's beginning.
+//!
 //! # How it is computed
 //!
 //! The fleet is cut into shards of nearly the same size, each with a stream of random numbers of its own and a queue of
