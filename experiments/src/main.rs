@@ -206,7 +206,8 @@ fn simulate(arguments: &SimulateArgs) -> Result<(), Failed> {
     let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
     let rate = units::three_digits(simulated.crashes as f64 / took.as_secs_f64().max(1e-9) / 1e6);
     let took = units::duration(took.as_nanos() as f64);
-    let pace = format!("took           {took} on {} threads, {rate} million events a second\n", fleet.threads);
+    let threads = units::count(fleet.threads as u64, "thread", "threads");
+    let pace = format!("took           {took} on {threads}, {rate} million events a second\n");
     print(&format!("{simulated}{pace}{}{notes}", if notes.is_empty() { "" } else { "\n" }));
     Ok(())
 }

@@ -39,7 +39,7 @@ pub enum SimulateError {
         /// Its folder.
         folder: PathBuf,
         /// What it does not say.
-        source: FitError,
+        source: Box<FitError>,
     },
 }
 
@@ -104,7 +104,7 @@ impl SimulateArgs {
             load: load.clone(),
         };
         let fitted = fit::fit(&results, &crashes, &wanted, mtbf_ns)
-            .map_err(|source| SimulateError::Fit { folder: folder.to_owned(), source })?;
+            .map_err(|source| SimulateError::Fit { folder: folder.to_owned(), source: Box::new(source) })?;
         Ok((fitted.parameters, fitted.notes))
     }
 

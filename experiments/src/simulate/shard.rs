@@ -114,15 +114,15 @@ impl<'a> Shard<'a> {
         let (now, model) = (event.at_ns, self.model);
         let mut process = self.processes[event.process as usize];
         self.tally.events += 1;
-        let progress = self.account(&process, now);
+        let mut progress = self.account(&process, now);
         self.tally.lost_ns += u128::from(progress.open_ns);
-        let operation = progress.base + progress.open;
+        let site = self.strike(&mut process, &mut progress, now);
         let phase = match progress.committing {
             _ if now < process.works_from_ns => Phase::Starting,
             true => Phase::Committing,
             false => Phase::Running,
         };
-        let site = self.strike(&mut process, phase, operation, now);
+        let operation = progress.base + progress.open;
         let crash = fault::crash(now, phase, process.incarnation, operation, progress.base, site);
 
         let mut history = if process.in_history { self.histories.take(event.process) } else { self.histories.fresh() };
@@ -174,16 +174,20 @@ impl<'a> Shard<'a> {
         self.tally.open_ns += u128::from(progress.open_ns);
     }
 
-    /// What crashes a process: what was wrong already, or a new fault. Answers where in the program.
-    fn strike(&mut self, process: &mut Process, phase: Phase, operation: u64, now: u64) -> u8 {
+    /// What crashes a process: what was wrong already, or a new fault. Answers where in the program. What stays wrong
+    /// strikes in an operation: where the clock fell into a commit, in the last one before it.
+    fn strike(&mut self, process: &mut Process, progress: &mut Progress, now: u64) -> u8 {
         if let Some(trouble) = process.trouble.filter(|_| process.by_trouble) {
             self.tally.repeated += 1;
             return trouble.site;
         }
-        // What stays wrong is met in an operation, and one thing is wrong at a time.
-        if phase == Phase::Running && process.trouble.is_none() {
-            process.trouble = fault::draw(self.model.parameters, &mut self.rng, operation, now);
+        // One thing is wrong at a time, and a process that comes back has not met anything yet.
+        if now >= process.works_from_ns && process.trouble.is_none() {
+            let at = progress.base + progress.open - u64::from(progress.committing);
+            process.trouble = fault::draw(self.model.parameters, &mut self.rng, at, now);
             if let Some(trouble) = process.trouble {
+                progress.open = at - progress.base;
+                progress.committing = false;
                 let kind = if matches!(trouble.kind, Kind::Poison { .. }) { 1 } else { 2 };
                 self.tally.faults[kind] += 1;
                 return trouble.site;

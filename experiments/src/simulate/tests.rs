@@ -131,6 +131,24 @@ proptest! {
     }
 }
 
+/// Who begins from zero has the whole transaction for a stretch: with Daly's formula for that, the same holds. What is
+/// committed of a transaction under way at the end may still be lost.
+#[test]
+fn the_useful_share_from_zero_is_that_of_whole_transactions() {
+    for (commits, mtbf_ns) in [(3, 300_000_000), (10, 200_000_000), (40, 1_000_000_000)] {
+        let parameters = Parameters { mtbf_ns, commits_per_transaction: commits, ..parameters() };
+        let (work_ns, commits_ns) = (commits * 10_000_000, commits * 2_000_000);
+        let costs = Costs { mtbf_ns: mtbf_ns as f64, commit_ns: commits_ns as f64, restart_ns: 5e6 };
+        let expected = costs.useful_fraction(work_ns as f64);
+        let fleet = fleet(256, 10.0);
+        let made = simulate(&parameters, &always(Action::Zero), fleet);
+        let open = (work_ns + commits_ns) as f64 / 600e9;
+        let allowed = 3.0 * made.useful.error.unwrap() + open;
+        assert!((made.useful.value - expected).abs() < allowed, "{} is not {expected} ± {allowed}", made.useful.value);
+        assert!(allowed < 0.01);
+    }
+}
+
 #[test]
 fn a_seed_makes_the_same_fleet_and_another_one_does_not() {
     let made =
@@ -149,6 +167,16 @@ fn faults_come_at_their_rate() {
     let made = simulate(&parameters(), &slow, fleet(5_000, 100.0));
     assert!((made.crashes as f64 / expected * 2.0 - 1.0).abs() < 0.005, "{}", made.crashes);
     assert!((made.shares.down - 0.5).abs() < 0.005 && made.delay_share_of_down.unwrap() > 0.99);
+}
+
+/// Shares of faults are what was asked for, also where most of the time goes into commits.
+#[test]
+fn faults_are_of_their_kinds_wherever_the_clock_falls() {
+    let mixed = Parameters { commit_ns: 90_000_000, poison: 0.2, propagated: 0.1, ..parameters() };
+    let made = simulate(&mixed, &always(Action::Zero), fleet(2_000, 100.0));
+    let faults = (made.transient + made.poison + made.propagated) as f64;
+    let (poison, propagated) = (made.poison as f64 / faults, made.propagated as f64 / faults);
+    assert!((poison - 0.2).abs() < 0.01 && (propagated - 0.1).abs() < 0.01, "{poison} and {propagated}");
 }
 
 /// Poison is met again until it is skipped: zero and older commits do not help.
