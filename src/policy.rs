@@ -41,8 +41,9 @@ pub trait RestartPolicy: Sync {
     fn decide(&self, crash: &Crash, history: &History) -> Decision;
 }
 
-/// Asks `policy`; one that panics has given up.
-pub(crate) fn decide(policy: &dyn RestartPolicy, crash: &Crash, history: &History) -> Decision {
+/// Asks `policy` as the engine does: one that panics has given up. For whoever asks a policy about crashes that are
+/// recorded or made up.
+pub fn decide(policy: &dyn RestartPolicy, crash: &Crash, history: &History) -> Decision {
     let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| policy.decide(crash, history)));
     asked.unwrap_or_else(|payload| {
         // Dropping the payload may panic in turn.
@@ -202,6 +203,12 @@ impl History {
     /// A history without a crash. Room for all entries is made here, so that adding one allocates nothing.
     pub fn new() -> Self {
         Self { recent: Vec::with_capacity(Self::CAPACITY), total: 0 }
+    }
+
+    /// Forgets all crashes, and keeps the room for them: the history of the next transaction.
+    pub fn clear(&mut self) {
+        self.recent.clear();
+        self.total = 0;
     }
 
     /// Adds a crash that is yet to be decided about.

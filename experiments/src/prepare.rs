@@ -39,7 +39,7 @@ pub struct Prepared {
     pub suite: Suite,
     /// Its trials in order.
     pub plan: Plan,
-    /// The folder, with nothing but an empty `trials.jsonl` in it.
+    /// The folder, with nothing but an empty `trials.jsonl`, and perhaps an empty `crashes.jsonl`, in it.
     pub output: Output,
 }
 
@@ -55,10 +55,13 @@ impl RunArgs {
         Narrowing { policy, mechanism, workload, fault, spare, load, corpus, seed, trials }.apply(&mut suite)?;
         let seed = *suite.seed.get_or_insert_with(fresh_seed);
         let plan = Plan::new(&suite, seed);
-        let output = match self.out {
+        let mut output = match self.out {
             Some(folder) => Output::create(&folder)?,
             None => Output::fresh(Path::new("runs"), &suite.name)?,
         };
+        if suite.records_crashes() {
+            output.record_crashes()?;
+        }
         Ok(Prepared { suite, plan, output })
     }
 }

@@ -56,6 +56,9 @@ pub struct Suite {
     /// How much hot spares may spin.
     #[serde(default)]
     pub spin: Spin,
+    /// What is written down beside the trials.
+    #[serde(default, skip_serializing_if = "Output::is_as_usual")]
+    pub output: Output,
     /// What is measured beside the trials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measure: Vec<Measure>,
@@ -75,6 +78,11 @@ impl Suite {
     /// Whether some cell has this workload.
     pub fn has_workload(&self, workload: &str) -> bool {
         self.factors.iter().any(|block| block.workload.iter().any(|level| level == workload))
+    }
+
+    /// Whether every crash is recorded in full.
+    pub fn records_crashes(&self) -> bool {
+        self.output.crashes.unwrap_or(self.trials() <= Output::FEW_TRIALS)
     }
 
     /// The block that a cell is in.
@@ -179,6 +187,25 @@ impl Spin {
             crashbed::Spare::Hot(_) => crashbed::Spare::Hot(spin),
             other => other,
         })
+    }
+}
+
+/// What is written down beside the trials.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Whether `crashes.jsonl` is written; where missing, it is for suites of few trials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crashes: Option<bool>,
+}
+
+impl Output {
+    /// The most trials of a suite whose crashes are recorded unless it says otherwise. A crash takes about as many bytes
+    /// as a trial, so that this is some 10 MB.
+    pub const FEW_TRIALS: u64 = 10_000;
+
+    fn is_as_usual(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -95,8 +95,8 @@ fn serve<W: Work>(mut bench: Bench<'_, W>, daemon: &DaemonSetup, replies: i32) -
     // SAFETY: the program left this descriptor open for the replies; a process of the tree has its own copy.
     let mut replies = unsafe { File::from_raw_fd(replies) };
     let mut orders = BufReader::new(File::from(orders));
-    if let Some((crash, noticed_ns)) = bench.own_crash() {
-        say(&mut replies, &Reply::Restarted { crash, noticed_ns })?;
+    if let Some(reply) = bench.own_crash() {
+        say(&mut replies, &reply)?;
     }
     loop {
         bench.wait_readable(orders.get_ref().as_fd())?;
