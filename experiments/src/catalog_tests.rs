@@ -111,6 +111,30 @@ fn regions_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn a_plate_must_have_room_and_heat_for_its_steps() {
+    let stencil =
+        |settings: &str| RIGHT.replace("[workload.kv]", &format!("[workload.stencil]\n{settings}\n[workload.kv]"));
+    let right = stencil("size = 32\nsteps = 60").replace("[\"kv\"]", "\"stencil\"");
+    assert_eq!(parse("mine.toml", &right).unwrap().workload.operations("stencil"), Some(60));
+    for (was, by, key, words) in [
+        ("steps = 60", "steps = 100000", "workload.stencil.steps", "are the most"),
+        ("steps = 60", "steps = 0", "workload.stencil.steps", "at least 1"),
+        ("size = 32", "size = 15", "workload.stencil.size", "write 16 to 32768"),
+        ("size = 32", "size = 1000", "factors.region", "smaller than the workload `stencil` needs"),
+        ("size = 32", "threads = 257", "workload.stencil.threads", "256 are the most"),
+        ("kind = \"probability\"\np = 0.5", "kind = \"at-operation\"\nat = 60", "trigger.at", "`stencil` has 60"),
+    ] {
+        assert!(right.contains(was), "{was}");
+        match parse("mine.toml", &right.replace(was, by)) {
+            Err(SuiteError::Invalid { key: about, problem, .. }) => {
+                assert!(about == key && problem.contains(words), "{about}: {problem}");
+            }
+            other => panic!("{by}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn lists_have_levels_and_none_twice() {
     assert_broken("[\"none\", \"kill\"]", "[]", 8, "factors.fault", "the list is empty");
     assert_broken("[\"none\", \"kill\"]", "[\"kill\", \"kill\"]", 8, "factors.fault", "`kill` is there twice");

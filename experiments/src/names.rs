@@ -122,6 +122,7 @@ pub const WORKLOADS: Table = Table {
     names: &[
         Name { name: "kv", about: "an ordered map under a mix of YCSB (A to F)", kind: "" },
         Name { name: "documents", about: "parses a folder of JSON documents and indexes words and paths", kind: "" },
+        Name { name: "stencil", about: "heat on a plate: steps by threads, proved by a residual", kind: "" },
     ],
 };
 

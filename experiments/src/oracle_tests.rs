@@ -1,6 +1,7 @@
-use super::{index, kv_digests};
+use super::{index, kv_digests, stencil_digests};
 use crate::workloads::documents::{Document, Index, list, parse, read};
 use crate::workloads::kv::KvState;
+use crate::workloads::stencil::{Band, Grids, Heat};
 use crate::workloads::ycsb::{Mix, Plan};
 use crate::workloads::{corpus, digest::Digest};
 use proptest::prelude::*;
@@ -71,6 +72,23 @@ proptest! {
         let plan = Plan::new(seed, mix, records, 200).unwrap();
         let expected: Vec<Digest> = after.iter().map(|&operations| kv_digest(&plan, operations)).collect();
         prop_assert_eq!(kv_digests(&plan, &after), expected);
+    }
+
+    #[test]
+    fn the_stencil_workload_is_what_the_oracle_says(
+        seed: u64, size in 16..40_u32, bands in 1..9_usize, after in prop::collection::vec(0..60_u64, 1..4),
+    ) {
+        let heat = Heat::new(seed, size);
+        let digest = |&steps: &u64| {
+            let mut grids = Grids::default();
+            grids.load(heat);
+            for _ in 0..steps {
+                grids.bands(bands).unwrap().for_each(Band::compute);
+                grids.advance(|| ());
+            }
+            grids.digest()
+        };
+        prop_assert_eq!(stencil_digests(heat, &after), after.iter().map(digest).collect::<Vec<_>>());
     }
 
     /// Over any documents, sound or cut off, and blind to the order in which the workload met them.

@@ -91,6 +91,28 @@ pub struct Workloads {
     pub kv: Kv,
     /// Of `documents`.
     pub documents: Documents,
+    /// Of `stencil`.
+    pub stencil: Stencil,
+}
+
+impl Workloads {
+    /// How many operations a script of this workload has; `None` where the settings alone do not say.
+    pub fn operations(&self, workload: &str) -> Option<u64> {
+        match workload {
+            "kv" => Some(self.kv.operations),
+            "stencil" => Some(self.stencil.steps),
+            _ => None,
+        }
+    }
+
+    /// Operations between two commits of this workload.
+    pub fn commit_every(&self, workload: &str) -> u64 {
+        match workload {
+            "kv" => self.kv.commit_every,
+            "stencil" => self.stencil.commit_every,
+            _ => self.documents.commit_every,
+        }
+    }
 }
 
 /// Settings of the workload `kv`.
@@ -125,6 +147,24 @@ pub struct Documents {
     /// Documents between two commits.
     #[serde(deserialize_with = "levels::positive")]
     pub commit_every: u64,
+}
+
+/// Settings of the workload `stencil`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stencil {
+    /// Cells along a side of the plate; its two grids take 16 bytes a cell.
+    #[serde(deserialize_with = "levels::side")]
+    pub size: u32,
+    /// Steps, each of which is an operation.
+    #[serde(deserialize_with = "levels::positive")]
+    pub steps: u64,
+    /// Steps between two commits.
+    #[serde(deserialize_with = "levels::positive")]
+    pub commit_every: u64,
+    /// Threads that compute a step; 0 leaves it to the transaction's main one.
+    #[serde(deserialize_with = "levels::threads")]
+    pub threads: usize,
 }
 
 /// When a transaction counts as hung.
@@ -208,6 +248,12 @@ impl Default for Kv {
 impl Default for Documents {
     fn default() -> Self {
         Self { corpus: None, documents: 40, hostile: 4, commit_every: 4 }
+    }
+}
+
+impl Default for Stencil {
+    fn default() -> Self {
+        Self { size: 256, steps: 200, commit_every: 10, threads: 2 }
     }
 }
 
