@@ -108,8 +108,8 @@ pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
 
 /// The least region that a workload under these settings fits into: its records, index or grids, and room for the heap's
 /// own. An estimate from above: a `kv` record of YCSB's 1,000 bytes takes up to 2 KiB with its key, its lists and the
-/// map's nodes; a document of the corpus that a run makes adds up to 4 KiB of words and paths; a large block takes up to
-/// a sixteenth more than it holds.
+/// map's nodes; a document of the corpus that a run makes adds up to 4 KiB of words and paths; an input of `native` leaves
+/// a summary, or its name; a large block takes up to a sixteenth more than it holds.
 pub fn minimum_region(settings: &Workloads, workload: &str) -> Size {
     const BASE: u64 = 512 << 10;
     let bytes = match workload {
@@ -121,6 +121,7 @@ pub fn minimum_region(settings: &Workloads, workload: &str) -> Size {
             };
             settings.kv.records.saturating_add(inserts).saturating_mul(2 << 10)
         }
+        "native" => settings.native.inputs.saturating_mul(256),
         "stencil" => Grids::bytes(settings.stencil.size) / 16 * 17,
         _ => {
             let documents = &settings.documents;

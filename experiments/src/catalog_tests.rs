@@ -1,6 +1,7 @@
 //! Each thing that can be wrong with a suite is found, with its line.
 use super::*;
 use crate::when::Trigger;
+use crate::workloads::native::corpus::Bug;
 use proptest::prelude::*;
 
 /// A suite that is right; each test breaks one line of it.
@@ -130,6 +131,34 @@ fn a_plate_must_have_room_and_heat_for_its_steps() {
                 assert!(about == key && problem.contains(words), "{about}: {problem}");
             }
             other => panic!("{by}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn poison_is_of_known_bugs() {
+    let with = |native: &str| {
+        parse("mine.toml", &RIGHT.replace("[workload.kv]", &format!("[workload.native]\n{native}\n[workload.kv]")))
+    };
+    let suite = with("bugs = \"double-free\"\ninputs = 9").unwrap();
+    assert_eq!(
+        (&suite.workload.native.bugs[..], suite.workload.operations("native")),
+        (&[Bug::DoubleFree][..], Some(9))
+    );
+    let all = Bug::ALL.map(Bug::name);
+    assert_eq!(with(&format!("bugs = {all:?}")).unwrap().workload.native.bugs, Bug::ALL);
+    for (native, words) in [
+        ("bugs = [\"duoble-free\"]", "the nearest is `double-free`"),
+        ("bugs = []", "the list is empty"),
+        ("bugs = [\"recursion\", \"recursion\"]", "`recursion` is there twice"),
+        ("inputs = 0", "at least 1"),
+        ("poison_evry = 3", "the nearest is `poison_every`"),
+    ] {
+        match with(native) {
+            Err(SuiteError::Invalid { line: 12, problem, .. }) => {
+                assert!(problem.contains(words), "{native}: {problem}")
+            }
+            other => panic!("{native}: {other:?}"),
         }
     }
 }

@@ -7,6 +7,7 @@
 use crate::levels;
 use crate::record::Levels;
 use crate::when::Trigger;
+use crate::workloads::native::corpus::{Bug, Corpus};
 use crate::workloads::ycsb::Mix;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -93,6 +94,8 @@ pub struct Workloads {
     pub documents: Documents,
     /// Of `stencil`.
     pub stencil: Stencil,
+    /// Of `native`.
+    pub native: Native,
 }
 
 impl Workloads {
@@ -101,6 +104,7 @@ impl Workloads {
         match workload {
             "kv" => Some(self.kv.operations),
             "stencil" => Some(self.stencil.steps),
+            "native" => Some(self.native.inputs),
             _ => None,
         }
     }
@@ -110,6 +114,7 @@ impl Workloads {
         match workload {
             "kv" => self.kv.commit_every,
             "stencil" => self.stencil.commit_every,
+            "native" => self.native.commit_every,
             _ => self.documents.commit_every,
         }
     }
@@ -165,6 +170,31 @@ pub struct Stencil {
     /// Threads that compute a step; 0 leaves it to the transaction's main one.
     #[serde(deserialize_with = "levels::threads")]
     pub threads: usize,
+}
+
+/// Settings of the workload `native`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Native {
+    /// Inputs to read, each of which is an operation.
+    #[serde(deserialize_with = "levels::positive")]
+    pub inputs: u64,
+    /// Every so many inputs is a poisoned one, which crashes the parser whenever it is read; 0 poisons none.
+    pub poison_every: u64,
+    /// The parser's bugs that poisoned inputs reach, by turns.
+    #[serde(deserialize_with = "levels::one_or_many")]
+    pub bugs: Vec<Bug>,
+    /// Inputs between two commits.
+    #[serde(deserialize_with = "levels::positive")]
+    pub commit_every: u64,
+}
+
+impl Native {
+    /// The inputs of the trial with this seed.
+    pub fn corpus(&self, seed: u64) -> Corpus {
+        let Self { inputs, poison_every, bugs, .. } = self;
+        Corpus { seed, inputs: *inputs, poison_every: *poison_every, bugs: bugs.clone() }
+    }
 }
 
 /// When a transaction counts as hung.
@@ -254,6 +284,12 @@ impl Default for Documents {
 impl Default for Stencil {
     fn default() -> Self {
         Self { size: 256, steps: 200, commit_every: 10, threads: 2 }
+    }
+}
+
+impl Default for Native {
+    fn default() -> Self {
+        Self { inputs: 60, poison_every: 10, bugs: Bug::ALL.to_vec(), commit_every: 4 }
     }
 }
 

@@ -71,3 +71,104 @@ trials = 4
     assert!(found > 0, "the residual finds flipped bits");
     assert!(results.floors.iter().all(|floor| floor.recovery_ns.n > 0));
 }
+
+/// What is not a program's own decision runs into a poisoned input again and again, until it is given up.
+#[test]
+fn a_c_parser_crashes_by_itself_and_what_it_crashed_on_leaves_no_trace() {
+    let results = run(
+        "native",
+        r#"
+workload = "native"
+fault = ["none"]
+region = "2 MiB"
+trials = 2
+[workload.native]
+inputs = 30
+poison_every = 6
+commit_every = 4
+[heartbeat]
+deadline_ms = 5000
+[intensity]
+restarts = 14
+within_ms = 60000
+[floor]
+trials = 4
+"#,
+    );
+    for trial in &results.trials {
+        assert_eq!((trial.planned, trial.injected), (0, 0), "{trial:?}");
+        assert!(trial.crashes >= 2 && trial.signal.is_some(), "{trial:?}");
+        match trial.levels.policy.as_str() {
+            "process-decides" => {
+                assert_eq!(
+                    (trial.outcome, trial.verdict, trial.crashes),
+                    (Outcome::Done, Verdict::Exact, 10),
+                    "{trial:?}"
+                );
+                let poisoned = ["input-0005", "input-0011", "input-0017", "input-0023", "input-0029"];
+                assert_eq!(trial.quarantined_files, poisoned);
+                let counts = ["parsed", "failed", "quarantined"].map(|name| trial.counts[name]);
+                assert_eq!(counts, [21, 4, 5], "{trial:?}");
+            }
+            "zero-state" | "checkpoint-resume" => {
+                assert_eq!((trial.outcome, trial.verdict), (Outcome::GaveUp, Verdict::GaveUp), "{trial:?}");
+            }
+            _ => assert!(!matches!(trial.verdict, Verdict::CorruptSilent | Verdict::CorruptDetected), "{trial:?}"),
+        }
+    }
+    let summary = results.summary.unwrap();
+    let passed = summary.cells.iter().filter(|cell| cell.levels.policy == "process-decides");
+    assert!(passed.clone().count() > 0 && passed.clone().all(|cell| cell.counts["quarantined"] == 5));
+}
+
+#[test]
+fn each_bug_of_the_c_parser_crashes_as_it_is_said_to() {
+    for (bug, signals) in [
+        ("out-of-bounds-write", &["SIGABRT", "SIGSEGV"][..]),
+        ("use-after-free", &["SIGSEGV"]),
+        ("double-free", &["SIGABRT"]),
+        ("recursion", &["SIGSEGV"]),
+    ] {
+        let results = run(
+            "bug",
+            &format!(
+                "workload = \"native\"\nfault = \"none\"\nregion = \"2 MiB\"\ntrials = 1\n[workload.native]\ninputs = \
+                 16\npoison_every = 8\nbugs = \"{bug}\"\n[heartbeat]\ndeadline_ms = 5000\n[intensity]\nrestarts = \
+                 6\nwithin_ms = 60000\n[floor]\ntrials = 0\n"
+            ),
+        );
+        for trial in &results.trials {
+            assert!(signals.contains(&trial.signal.as_deref().unwrap()), "{bug}: {trial:?}");
+            assert_eq!(trial.notice.as_deref(), Some("handler"), "{bug}: {trial:?}");
+        }
+        let past = results.trials.iter().filter(|trial| trial.outcome == Outcome::Done);
+        assert!(past.clone().count() > 0 && past.clone().all(|trial| trial.crashes == 4), "{bug}");
+    }
+}
+
+/// With nothing poisoned, the parser is a workload like any other.
+#[test]
+fn a_c_parser_comes_through_crashes_that_are_not_its_own() {
+    let results = run(
+        "faults",
+        r#"
+workload = "native"
+fault = ["null-write", "kill", "torn-update", "stack-overflow", "bit-flip"]
+region = "2 MiB"
+trials = 1
+[workload.native]
+inputs = 40
+poison_every = 0
+[heartbeat]
+deadline_ms = 5000
+[floor]
+trials = 0
+"#,
+    );
+    for trial in &results.trials {
+        match trial.levels.fault.as_str() {
+            "bit-flip" => assert_eq!((trial.crashes, trial.injected), (0, 1), "{trial:?}"),
+            _ => assert!(trial.crashes == 1 && recovered(trial), "{trial:?}"),
+        }
+    }
+}

@@ -37,6 +37,7 @@ impl Judge<'_> {
                 let plan = Plan::new(planned.seed, kv.mix, kv.records, kv.operations);
                 oracle::kv_digests(&plan.map_err(|error| error.to_string())?, after)
             }
+            "native" => oracle::native_digests(&settings.native.corpus(planned.seed), after, &excluded),
             "stencil" => oracle::stencil_digests(Heat::new(planned.seed, settings.stencil.size), after),
             _ => {
                 let digest = |&after: &u64| {

@@ -8,6 +8,7 @@ use crate::catalog::minimum_region;
 use crate::faults::Injector;
 use crate::workloads::documents::{self, Document, Index};
 use crate::workloads::kv::KvState;
+use crate::workloads::native::Summaries;
 use crate::workloads::stencil::Grids;
 use crashbed::{Daemon, Declaration, Error, Intensity, MIB, MechanismKind, Root};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -47,6 +48,7 @@ pub fn run(setup: &Setup) -> crashbed::Result<()> {
         root = match daemon.workload.as_str() {
             "kv" => declare::<KvState>(root, declaration, setup, daemon, &corpus, injector, intensity),
             "documents" => declare::<Index>(root, declaration, setup, daemon, &corpus, injector, intensity),
+            "native" => declare::<Summaries>(root, declaration, setup, daemon, &corpus, injector, intensity),
             "stencil" => declare::<Grids>(root, declaration, setup, daemon, &corpus, injector, intensity),
             other => return Err(Error::program(format_args!("unknown workload `{other}`"))),
         };

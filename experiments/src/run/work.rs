@@ -1,5 +1,6 @@
 //! Workloads as transactions: what one operation does, what a fault may hit, what the program decides about a crash.
 
+mod native;
 mod stencil;
 
 use crate::faults::{Live, Target};
