@@ -7,6 +7,7 @@
 use crate::levels;
 use crate::record::Levels;
 use crate::when::Trigger;
+use crate::workloads::native::corpus::{Bug, Corpus};
 use crate::workloads::ycsb::Mix;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -99,6 +100,32 @@ pub struct Workloads {
     pub kv: Kv,
     /// Of `documents`.
     pub documents: Documents,
+    /// Of `stencil`.
+    pub stencil: Stencil,
+    /// Of `native`.
+    pub native: Native,
+}
+
+impl Workloads {
+    /// How many operations a script of this workload has; `None` where the settings alone do not say.
+    pub fn operations(&self, workload: &str) -> Option<u64> {
+        match workload {
+            "kv" => Some(self.kv.operations),
+            "stencil" => Some(self.stencil.steps),
+            "native" => Some(self.native.inputs),
+            _ => None,
+        }
+    }
+
+    /// Operations between two commits of this workload.
+    pub fn commit_every(&self, workload: &str) -> u64 {
+        match workload {
+            "kv" => self.kv.commit_every,
+            "stencil" => self.stencil.commit_every,
+            "native" => self.native.commit_every,
+            _ => self.documents.commit_every,
+        }
+    }
 }
 
 /// Settings of the workload `kv`.
@@ -133,6 +160,49 @@ pub struct Documents {
     /// Documents between two commits.
     #[serde(deserialize_with = "levels::positive")]
     pub commit_every: u64,
+}
+
+/// Settings of the workload `stencil`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stencil {
+    /// Cells along a side of the plate; its two grids take 16 bytes a cell.
+    #[serde(deserialize_with = "levels::side")]
+    pub size: u32,
+    /// Steps, each of which is an operation.
+    #[serde(deserialize_with = "levels::positive")]
+    pub steps: u64,
+    /// Steps between two commits.
+    #[serde(deserialize_with = "levels::positive")]
+    pub commit_every: u64,
+    /// Threads that compute a step; 0 leaves it to the transaction's main one.
+    #[serde(deserialize_with = "levels::threads")]
+    pub threads: usize,
+}
+
+/// Settings of the workload `native`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Native {
+    /// Inputs to read, each of which is an operation.
+    #[serde(deserialize_with = "levels::positive")]
+    pub inputs: u64,
+    /// Every so many inputs is a poisoned one, which crashes the parser whenever it is read; 0 poisons none.
+    pub poison_every: u64,
+    /// The parser's bugs that poisoned inputs reach, by turns.
+    #[serde(deserialize_with = "levels::one_or_many")]
+    pub bugs: Vec<Bug>,
+    /// Inputs between two commits.
+    #[serde(deserialize_with = "levels::positive")]
+    pub commit_every: u64,
+}
+
+impl Native {
+    /// The inputs of the trial with this seed.
+    pub fn corpus(&self, seed: u64) -> Corpus {
+        let Self { inputs, poison_every, bugs, .. } = self;
+        Corpus { seed, inputs: *inputs, poison_every: *poison_every, bugs: bugs.clone() }
+    }
 }
 
 /// When a transaction counts as hung.
@@ -235,6 +305,18 @@ impl Default for Kv {
 impl Default for Documents {
     fn default() -> Self {
         Self { corpus: None, documents: 40, hostile: 4, commit_every: 4 }
+    }
+}
+
+impl Default for Stencil {
+    fn default() -> Self {
+        Self { size: 256, steps: 200, commit_every: 10, threads: 2 }
+    }
+}
+
+impl Default for Native {
+    fn default() -> Self {
+        Self { inputs: 60, poison_every: 10, bugs: Bug::ALL.to_vec(), commit_every: 4 }
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::minimum_region;
 use crate::faults::Fault;
+use crate::names;
 use crate::record::Levels;
-use crate::suite::{Batch, Factors, Suite};
+use crate::suite::{Batch, Factors, Stencil, Suite};
 use crate::when::Trigger;
+use crate::workloads::stencil::Heat;
 use std::collections::HashMap;
 
 /// What is wrong, and where.
@@ -23,17 +25,41 @@ pub(super) fn check(suite: &Suite) -> Result<(), Wrong> {
         checked.map_err(|(key, problem)| Wrong { key, block: number, problem })?;
     }
     overlap(suite)?;
-    match suite.trigger {
-        Trigger::AtOperation(Some(at)) if at >= suite.workload.kv.operations && suite.has_workload("kv") => {
-            let operations = suite.workload.kv.operations;
-            let problem = format!("operation {at} is never reached: `kv` has {operations}, counted from 0");
-            Err(Wrong { key: &["trigger", "at"], block: 0, problem })
-        }
-        _ => Ok(()),
-    }
+    let whole = struck(suite).and_then(|()| residual(suite));
+    whole.map_err(|(key, problem)| Wrong { key, block: 0, problem })
 }
 
 type Checked = Result<(), (&'static [&'static str], String)>;
+
+/// An operation that is to be struck must be in each script.
+fn struck(suite: &Suite) -> Checked {
+    let Trigger::AtOperation(Some(at)) = suite.trigger else { return Ok(()) };
+    let workloads = names::WORKLOADS.iter().filter(|workload| suite.has_workload(workload));
+    for (workload, operations) in workloads.filter_map(|name| Some((name, suite.workload.operations(name)?))) {
+        if at >= operations {
+            let problem = format!("operation {at} is never reached: `{workload}` has {operations}, counted from 0");
+            return Err((&["trigger", "at"], problem));
+        }
+    }
+    Ok(())
+}
+
+/// A plate that has cooled down shows no step any more.
+fn residual(suite: &Suite) -> Checked {
+    if !suite.has_workload("stencil") {
+        return Ok(());
+    }
+    let Stencil { size, steps, .. } = suite.workload.stencil;
+    let most = Heat::most_steps(size);
+    if steps > most {
+        let problem = format!(
+            "after {steps} steps a plate of {size} cells a side is too cold for its residual to prove each step; {most} \
+             are the most"
+        );
+        return Err((&["workload", "stencil", "steps"], problem));
+    }
+    Ok(())
+}
 
 fn regions(suite: &Suite, block: &Factors) -> Checked {
     for workload in &block.workload {

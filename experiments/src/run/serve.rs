@@ -258,7 +258,7 @@ impl<'a, W: Work> Bench<'a, W> {
                 // As each operation of a trial, it looks first whether it is to be struck.
                 let _ = self.injector.before(index, state);
                 // An operation that the state refuses costs what it costs; nothing of it is kept.
-                let _ = state.work.operate(tx, &script, index, || ());
+                let _ = state.work.operate_bare(tx, &script, index);
             })?;
             measured.push((lap.hand_over_ns, lap.recovery_ns, lap.faults));
         }
