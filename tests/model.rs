@@ -260,7 +260,7 @@ fn program() -> crashbed::Result<()> {
         .spare(program.spare)
         .scratch(MIB)
         // Who was killed has a page table still, or none.
-        .keeper(program.answer % 2 == 0)
+        .keeper(program.answer.is_multiple_of(2))
         .kept_commits(u8::try_from(KEPT).unwrap_or(0))
         .heartbeat(Duration::from_secs(30))
         .intensity(Intensity::UNLIMITED);
