@@ -9,7 +9,7 @@
 
 mod forecast;
 
-pub(crate) use forecast::{Forecast, header_of, is_possible};
+pub(crate) use forecast::{Forecast, block_at, header_of, is_possible};
 
 use crate::span::Span;
 use rlsf::Tlsf;
@@ -96,8 +96,19 @@ impl Arena {
         self.lock.load(Ordering::Relaxed) != 0
     }
 
+    /// Frees the lock of whoever held it and is gone.
+    pub(crate) fn unlock(&self) {
+        self.lock.store(0, Ordering::Relaxed);
+    }
+
+    /// What of an arena at `start` its operations change, apart from blocks and from the lock.
+    pub(crate) fn words(start: usize) -> Span {
+        let from = std::mem::offset_of!(Self, live_bytes);
+        Span { start: start + from, len: size_of::<Self>() - from }
+    }
+
     /// The memory that blocks are made of.
-    fn pool(&self) -> Span {
+    pub(crate) fn pool(&self) -> Span {
         let number = |word: u64| usize::try_from(word).unwrap_or(0);
         Span { start: number(self.pool_start), len: number(self.pool_len) }
     }

@@ -12,6 +12,9 @@ pub enum MechanismKind {
     CopyOnWrite,
     /// The transaction works in place; a commit copies the whole region to one of two slots, then flips.
     FullCopy,
+    /// The transaction works in place, and logs the old bytes of what it declares before it writes; a commit empties the
+    /// log by one store, without the daemon. For states that change through [`Logged`](crate::Logged) and its like only.
+    UndoLog,
 }
 
 /// Pages in one piece of a commit: 1 MiB.
@@ -33,13 +36,19 @@ fn log_len(bytes: usize) -> usize {
 
 impl MechanismKind {
     /// All mechanisms.
-    pub const ALL: [Self; 2] = [Self::CopyOnWrite, Self::FullCopy];
+    pub const ALL: [Self; 3] = [Self::CopyOnWrite, Self::FullCopy, Self::UndoLog];
+
+    /// Whether the program has to declare what it writes, so that a state of ordinary collections does not do.
+    pub const fn needs_declared_writes(self) -> bool {
+        matches!(self, Self::UndoLog)
+    }
 
     /// The name, as on the command line and in results.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CopyOnWrite => "copy-on-write",
             Self::FullCopy => "full-copy",
+            Self::UndoLog => "undo-log",
         }
     }
 
@@ -48,30 +57,38 @@ impl MechanismKind {
         match self {
             Self::CopyOnWrite => "private mapping; a commit stages the written pages, the daemon logs and applies them",
             Self::FullCopy => "works in place; a commit copies the whole region to one of two slots, then flips",
+            Self::UndoLog => "works in place; old bytes are logged before a declared write, a commit is one store",
         }
     }
 
-    /// Bytes of the backing part for a state of `bytes`: the log, or the slots.
+    /// Bytes of the backing part for a state of `bytes`: the log, or the slots, or a place for a crashed state.
     pub(crate) fn backing_len(self, bytes: usize) -> usize {
         match self {
             Self::CopyOnWrite => log_len(bytes),
             Self::FullCopy => 2 * bytes,
+            Self::UndoLog => bytes,
         }
     }
 
-    /// Bytes of the stage part.
-    pub(crate) fn stage_len(self) -> usize {
+    /// Bytes of the stage part, where an undo log takes so many.
+    pub(crate) fn stage_len(self, undo_log: usize) -> usize {
         match self {
             Self::CopyOnWrite => STAGE_LEN,
             Self::FullCopy => 0,
+            Self::UndoLog => undo_log,
         }
+    }
+
+    /// Bytes of what a transaction notes of its epoch, where marks take so many and a snapshot so many.
+    pub(crate) fn notes_len(self, marks: usize, snapshot: usize) -> usize {
+        if self.needs_declared_writes() { marks.next_multiple_of(PAGE) + snapshot } else { 0 }
     }
 
     /// The most bytes of private copies that a transaction comes to hold.
     pub(crate) fn private_copies(self, bytes: usize) -> usize {
         match self {
             Self::CopyOnWrite => bytes,
-            Self::FullCopy => 0,
+            Self::FullCopy | Self::UndoLog => 0,
         }
     }
 }
@@ -84,7 +101,7 @@ impl fmt::Display for MechanismKind {
 
 /// A mechanism's name that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown mechanism `{0}`: `copy-on-write` and `full-copy` are known")]
+#[error("unknown mechanism `{0}`: `copy-on-write`, `full-copy` and `undo-log` are known")]
 pub struct UnknownMechanism(String);
 
 impl FromStr for MechanismKind {

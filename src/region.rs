@@ -9,7 +9,7 @@
 //! seats            memfd                rw    rw          rw                     not
 //! daemon mailbox   memfd                rw    rw          not                    not
 //! ledger           memfd, sealed        rw    rw          not                    read-only for good
-//! scratch          private, empty       -     -           rw, its own            -
+//! scratch, notes   private, empty       -     -           rw, its own            -
 //! stacks           private, empty       -     signal      rw, its own            -
 //!                                             stack
 //! ```
@@ -47,6 +47,7 @@ const SEAT: usize = size_of::<Mailbox>().next_multiple_of(PAGE);
 pub(crate) const STATE_ARENA: usize = 1024;
 
 /// What the state begins with. Committed and restored with everything else.
+#[derive(Debug)]
 #[repr(C)]
 pub(crate) struct StateHead {
     /// Operations completed.
@@ -65,6 +66,14 @@ pub(crate) struct StateHead {
 }
 
 const _: () = assert!(size_of::<StateHead>() <= STATE_ARENA);
+
+impl Default for StateHead {
+    /// That of a state that was never made.
+    fn default() -> Self {
+        // SAFETY: bytes of zero are an empty head.
+        unsafe { std::mem::zeroed() }
+    }
+}
 
 impl StateHead {
     /// How many operations can be skipped between two commits.
@@ -96,6 +105,20 @@ impl StateHead {
         let start = std::ptr::from_ref(self) as usize + STATE_ARENA;
         // SAFETY: a head lies at the start of a mapped state, whose heap is behind it.
         unsafe { Arena::at(start) }
+    }
+
+    /// Its words, those skips that are not in use left out.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let fixed = [&self.operations, &self.root, &self.result, &self.done, &self.skip_count];
+        fixed.into_iter().chain(self.skipped()).map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// Makes it equal to `other`.
+    pub(crate) fn copy_from(&self, other: &Self) {
+        let fixed = [&self.operations, &self.root, &self.result, &self.done, &self.skip_count];
+        for (word, value) in fixed.into_iter().chain(&self.skips).zip(other.words()) {
+            word.store(value, Ordering::Relaxed);
+        }
     }
 
     fn skipped(&self) -> &[AtomicU64] {
@@ -140,12 +163,14 @@ pub(crate) struct Ledger {
     /// The number of the last commit; 0 before the first. One store of it makes a commit true (full copy), or says
     /// that the log was applied (copy on write).
     pub(crate) commit: AtomicU64,
-    /// Copy on write: the number of the commit that the log holds whole.
+    /// Copy on write: the number of the commit that the log holds whole. Undo log: the epoch that `commit` counts.
     pub(crate) logged: AtomicU64,
     /// 1 while the state part holds a whole commit, for readers in other daemons.
     pub(crate) whole: AtomicU32,
     /// The daemon's incarnations so far.
     pub(crate) incarnations: AtomicU64,
+    /// Undo log: what of several steps is under way, drawn there; 0 nothing.
+    pub(crate) under_way: AtomicU64,
 }
 
 /// Where the parts of a region lie.
@@ -158,6 +183,8 @@ pub(crate) struct Parts {
     pub(crate) daemon_mailbox: Span,
     pub(crate) ledger: Span,
     pub(crate) scratch: Span,
+    /// Undo log: what a transaction notes of its epoch. Else empty.
+    pub(crate) notes: Span,
     pub(crate) signal_stack: Span,
     pub(crate) keeper_stack: Span,
     pub(crate) threads: Span,
@@ -177,11 +204,12 @@ impl Parts {
         Self {
             state: next(declaration.bytes),
             backing: next(declaration.mechanism.backing_len(declaration.bytes)),
-            stage: next(declaration.mechanism.stage_len().max(PAGE)),
+            stage: next(declaration.stage_len().max(PAGE)),
             seats: next(SEATS * SEAT),
             daemon_mailbox: next(size_of::<Mailbox>()),
             ledger: next(size_of::<Ledger>()),
             scratch: next(declaration.scratch.max(PAGE)),
+            notes: next(declaration.notes_len()),
             signal_stack: next(SIGNAL_STACK),
             keeper_stack: next(KEEPER_STACK),
             threads: next(declaration.threads * thread_slot),
@@ -222,7 +250,7 @@ pub(crate) struct Region {
 pub(crate) fn bytes_declared(declaration: &Declaration) -> u64 {
     let parts = Parts::new(0, declaration);
     let shared = [parts.state, parts.backing, parts.stage, parts.seats, parts.daemon_mailbox, parts.ledger];
-    let private = [parts.scratch, parts.signal_stack, parts.keeper_stack];
+    let private = [parts.scratch, parts.notes, parts.signal_stack, parts.keeper_stack];
     let stacks = declaration.threads * (declaration.stack + SIGNAL_STACK);
     let fixed: usize = shared.iter().chain(&private).map(|part| part.len).sum();
     (fixed + stacks + declaration.mechanism.private_copies(declaration.bytes)) as u64
@@ -273,7 +301,9 @@ impl Region {
     pub(crate) fn adopt(&self) -> Result<()> {
         let parts = &self.parts;
         let threads = (0..parts.thread_count()).flat_map(|i| <[Span; 2]>::from(parts.thread(i)));
-        for part in [parts.scratch, parts.signal_stack, parts.keeper_stack].into_iter().chain(threads) {
+        let notes = (parts.notes.len > 0).then_some(parts.notes);
+        let own = [parts.scratch, parts.signal_stack, parts.keeper_stack].into_iter().chain(notes);
+        for part in own.chain(threads) {
             let failed = |errno| Error::system(format!("daemon `{}`: private memory", self.declaration.name), errno);
             memory::map_empty(part).map_err(failed)?;
         }

@@ -299,7 +299,7 @@ fn programs(mechanism: MechanismKind) -> impl Strategy<Value = Program> {
 
 fn random_programs_equal_their_model() {
     let cases = std::env::var("CRASHBED_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200);
-    for mechanism in MechanismKind::ALL {
+    for mechanism in support::mechanisms() {
         let config = Config { cases, failure_persistence: None, ..Config::default() };
         let result = TestRunner::new(config).run(&programs(mechanism), |program| {
             let text = program.write();

@@ -105,19 +105,21 @@ fn find_offsets() -> Option<Offsets> {
         let mut words = Words([0; WORDS]);
         let lists = (&raw mut words).cast::<FreeLists>();
         let memory = NonNull::new(std::ptr::slice_from_raw_parts_mut(start, size + GRAIN))?;
-        // SAFETY: the words are as large as the lists, aligned, and hold empty ones; the pool outlives them.
-        unsafe { (*lists).insert_free_block_ptr(memory) }?;
+        // SAFETY: the words are as large as the lists, aligned, and hold empty ones.
+        let lists = unsafe { &mut *lists };
+        // SAFETY: the pool is writable, and outlives the lists.
+        unsafe { lists.insert_free_block_ptr(memory) }?;
         Some(words)
     };
-    let address = start as u64;
     let find = |words: &Words, wanted: u32| {
         let mut found = (0..WORDS).filter(|&i| words.0[i] == wanted);
         found.next().filter(|_| found.next().is_none()).map(|i| i * size_of::<u32>())
     };
-    // Of both halves of the address, neither is a small number.
-    let (low, high) = (address as u32 as usize, (address >> 32) as u32);
     let at_address = |words: &Words| {
-        let is = |i: usize| words.0[i] as usize == low && words.0.get(i + 1) == Some(&high);
+        let is = |i: usize| {
+            let halves = [words.0[i], words.0.get(i + 1).copied().unwrap_or(0)].map(u64::from);
+            halves[0] | halves[1] << 32 == start as u64
+        };
         let mut found = (0..WORDS).step_by(2).filter(|&i| is(i));
         found.next().filter(|_| found.next().is_none()).map(|i| i * size_of::<u32>())
     };
@@ -283,6 +285,21 @@ impl Arena {
             .filter(move |block| block.len >= least)
     }
 
+    /// The block that `at` lies in, header included, found by a walk over all blocks; `None` where there is none, or the
+    /// chain is broken before it.
+    pub(crate) fn block_around(&self, at: usize) -> Option<Span> {
+        let pool = self.pool();
+        let mut start = pool.start;
+        while pool.contains(at) && pool.contains(start) && pool.end() - start >= GRAIN {
+            let block = block_at(start);
+            if block.contains(at) {
+                return Some(block);
+            }
+            start = start.checked_add(block.len.max(GRAIN))?;
+        }
+        None
+    }
+
     /// Whether a block that is in use has its payload at `payload`, as far as its header and those beside it tell.
     pub(crate) fn is_block(&self, payload: usize, align: usize) -> bool {
         let pool = self.pool();
@@ -301,6 +318,11 @@ impl Arena {
         };
         behind > payload && fits(behind) && word(behind + BEFORE) == block && is_before
     }
+}
+
+/// The block whose header is at `header`.
+pub(crate) fn block_at(header: usize) -> Span {
+    Span { start: header, len: word(header) & !FLAGS }
 }
 
 /// The header of the block whose payload, allocated with `align`, is at `payload`.

@@ -6,7 +6,9 @@
 
 mod copy_on_write;
 mod full_copy;
+mod undo_log;
 
+use crate::failure::Failure;
 use crate::link::Refused;
 use crate::mailbox::Mailbox;
 use crate::mechanism_kind::MechanismKind;
@@ -38,6 +40,22 @@ pub(crate) trait Mechanism: Sync {
     /// Whether a successor finds the last commit in place without the daemon's help, so that a crash handler may
     /// release it.
     fn restores_by_itself(&self) -> bool;
+
+    /// In the transaction: the state is in place, and its work is about to begin.
+    fn start(&self, _: &Region) {}
+
+    /// In the transaction: the state is about to be made anew.
+    fn before_made_anew(&self, _: &Region) {}
+
+    /// In the transaction, before a commit: whether the state may become one; else why not.
+    fn examine(&self, _: &Region) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Whether the transaction makes its commits true by itself, at the speed of memory.
+    fn commits_by_itself(&self) -> bool {
+        false
+    }
 
     /// In the transaction: makes the present state a commit. `last_of_all`: the state will not be used again.
     fn commit(&self, region: &Region, mailbox: &Mailbox, last_of_all: bool) -> Result<(), Refused>;
@@ -89,5 +107,6 @@ pub(crate) fn of(kind: MechanismKind) -> &'static dyn Mechanism {
     match kind {
         MechanismKind::CopyOnWrite => &copy_on_write::CopyOnWrite,
         MechanismKind::FullCopy => &full_copy::FullCopy,
+        MechanismKind::UndoLog => &undo_log::UndoLog,
     }
 }
