@@ -5,6 +5,7 @@
 //! when its process has been reaped.
 
 use crate::mailbox::{Mailbox, SEATS};
+use crate::mechanism::Remains;
 use crate::notice;
 use crate::region::Region;
 use crate::sys::event::{self, Status};
@@ -35,11 +36,19 @@ pub(crate) struct Crew {
     dying: Vec<(Member, u64)>,
     /// Keepers whose transactions are gone; they go by themselves, and have to be reaped.
     keepers: Vec<i32>,
+    /// The keeper of the process that was waited for last, where it had one.
+    last_keeper: Option<i32>,
 }
 
 impl Crew {
     pub(crate) fn new(regions: &Arc<[Region]>, index: usize) -> Self {
-        Self { regions: Arc::clone(regions), index, dying: Vec::with_capacity(SEATS), keepers: Vec::new() }
+        Self {
+            regions: Arc::clone(regions),
+            index,
+            dying: Vec::with_capacity(SEATS),
+            keepers: Vec::new(),
+            last_keeper: None,
+        }
     }
 
     fn region(&self) -> &Region {
@@ -105,10 +114,19 @@ impl Crew {
         // The word may have been written over: no process of ours but a keeper is waited for by it.
         let keeper = self.region().seat(member.seat).keeper.swap(0, Ordering::Relaxed);
         let is_member = self.children().children.iter().any(|child| child.load(Ordering::Relaxed) == keeper);
-        if keeper > 0 && !is_member {
-            self.keepers.push(keeper);
-        }
+        self.last_keeper = Some(keeper).filter(|keeper| *keeper > 0 && !is_member);
+        self.keepers.extend(self.last_keeper);
         Ok(status)
+    }
+
+    /// What is left of the process in `seat`, which has ended or told of its crash: it was the last one waited for.
+    pub(crate) fn remains(&self, seat: usize) -> Remains {
+        match self.pid(seat) {
+            Some(process) => Remains { process: Some(process), ..Remains::default() },
+            None => {
+                Remains { keeper: self.last_keeper.filter(|pid| process::is_own_child(*pid)), ..Remains::default() }
+            }
+        }
     }
 
     /// Leaves a process to its death. It is killed if it is there still after `patience`.

@@ -53,6 +53,7 @@ pub struct Declaration {
     pub(crate) keeper: Option<bool>,
     undo_log: Option<usize>,
     pub(crate) check_declared: bool,
+    pub(crate) kept_commits: usize,
 }
 
 impl Declaration {
@@ -74,6 +75,7 @@ impl Declaration {
             keeper: None,
             undo_log: None,
             check_declared: false,
+            kept_commits: 0,
         }
     }
 
@@ -141,8 +143,18 @@ impl Declaration {
         self
     }
 
+    /// How many commits before the last one are kept, for a policy to go back to
+    /// ([`Action::Older`](crate::Action::Older)): the last may hold already what makes the program crash. None unless
+    /// declared; each takes as much memory as the state, and makes commits copy what they overwrite; under the
+    /// undo log, as much as its log, and what was released stays in use for so many commits more.
+    pub fn kept_commits(mut self, kept: u8) -> Self {
+        self.kept_commits = kept.into();
+        self
+    }
+
     /// Under the mechanism `undo-log`: how many bytes the log holds of what changes between two commits; as many as the
-    /// region has unless declared, and 16 MiB at the most. Twice that is taken, as two commits use it by turns. A declared
+    /// region has unless declared, and 16 MiB at the most. Twice that is taken, as two commits use it by turns, and as much
+    /// again for each older commit that is kept. A declared
     /// piece takes its length and up to 47 bytes, a block that is allocated or released some 250, and the first of these
     /// after a commit 4,400. A transaction that needs more has failed as [`Exhausted`](crate::FailureKind::Exhausted).
     pub fn undo_log(mut self, bytes: usize) -> Self {
@@ -158,9 +170,10 @@ impl Declaration {
         self
     }
 
-    /// How many parts the undo log has: one for the epoch that is under way, one for the next.
+    /// How many parts the undo log has: one for the epoch that is under way, one for the next, and two for each older
+    /// commit that is kept: for the way back to it, and for what is to be released when it is not kept any more.
     pub(crate) fn undo_log_parts(&self) -> usize {
-        2
+        2 + 2 * self.kept_commits
     }
 
     /// Bytes of the stage part.

@@ -164,8 +164,8 @@ fn exhausted(source: Source, bytes: usize) -> ! {
         match undo::freed_bytes() {
             freed if freed > 0 && source == Source::Region => mailbox.fail_exhausted(&format_args!(
                 "no room for {bytes} bytes in {what}: {free} of {} bytes are free, in pieces that are too small, and \
-                 {freed} bytes that were released can be used after the next commit; commit earlier, or declare more by \
-                 {by}",
+                 {freed} bytes that were released can be used when no commit that is kept has them; commit earlier, or \
+                 declare more by {by}",
                 span.len
             )),
             _ => mailbox.fail_exhausted(&format_args!(

@@ -152,7 +152,7 @@ pub use scene::{Answer, Answered, CrashedRegion, Damaged, Intact, Scene};
 pub use spare::{Grounds, Picked, Spare, Spin, Start, UnknownSpare};
 pub use text::Text;
 pub use threads::Scope;
-pub use transaction::Tx;
+pub use transaction::{Ticket, Tx};
 
 /// The README's programs, compiled and run with the other doc tests.
 #[cfg(doctest)]

@@ -16,7 +16,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::here::{self, Kind, Source};
 use crate::link;
 use crate::mailbox::{End, Mailbox, Request, SEATS};
-use crate::mechanism::{self, Slot};
+use crate::mechanism::{self, Slot, Until};
 use crate::panics;
 use crate::point::{self, Point};
 use crate::policy::{Action, History};
@@ -132,6 +132,7 @@ pub(crate) fn become_transaction(region: &Region, begin: &Begin) {
 /// Puts the state in place, and closes the address space.
 pub(crate) fn enter(region: &Region, begin: &Begin) -> Result<(), Refusal> {
     let mechanism = mechanism::of(region.declaration.mechanism);
+    region.seat(begin.seat).lingers.store(mechanism.lingers().into(), Ordering::Relaxed);
     // SAFETY: this process has not borrowed anything from the state yet.
     unsafe { mechanism.enter(region) }.map_err(|errno| ("mapping the state", errno))?;
     process::limit_address_space(begin.address_space).map_err(|errno| ("limiting the address space", errno))
@@ -178,6 +179,7 @@ pub(crate) fn work(
         scratch_depth: Cell::new(0),
         steady: Cell::new(false),
         settled: Cell::new(false),
+        outstanding: Cell::new(None),
         prepared: Cell::new(mailbox.standby.started_by.load(Ordering::Relaxed) != Start::Cold as u32),
         handler_seen_ns: Cell::new(0),
     };
@@ -186,6 +188,12 @@ pub(crate) fn work(
         Err((what, errno)) => Err(Failure::engine(FailureKind::Error, &format_args!("{what}: {errno}"))),
     };
     here::set_source(Source::Private);
+    // Where it gave up it is as if it had failed.
+    if result.is_err() || mailbox.end() == End::GaveUp {
+        // The stage is the daemon's until then.
+        let _ = tx.wait_for_outstanding();
+        tx.mechanism.leave(region, mailbox);
+    }
     if let Err(failure) = result {
         mailbox.fail(&failure);
     }
@@ -218,10 +226,10 @@ fn live(
     }
     report_operations(tx);
     let action = begin.how.action;
-    if let (Action::Skip, Some(crash)) = (action, begin.crash) {
-        if !skipped(tx, crash.operation)? {
-            return Ok(());
-        }
+    if let (Action::Skip, Some(crash)) = (action, begin.crash)
+        && !skipped(tx, crash.operation)?
+    {
+        return Ok(());
     }
     if let (Action::ProcessDecides, Some(crash), Some(decide)) = (action, begin.crash, program.decide) {
         tx.enter_phase(Phase::Deciding);
@@ -235,7 +243,7 @@ fn live(
     let result = (program.work)(tx, root)?;
     tx.head().result.store(result, Ordering::Relaxed);
     tx.head().done.store(begin.transaction, Ordering::Relaxed);
-    tx.commit_as(true)
+    tx.commit_as(Until::LastOfAll).map(|_| ())
 }
 
 /// Tells the daemon where this incarnation begins.
@@ -291,7 +299,8 @@ fn decided(
         Answered::Repair => tx.commit()?,
         Answered::Skip => return skipped(tx, crash.operation),
         Answered::Keep if situation.crashed.is_some() => {
-            let kept = link::ask(tx.mailbox, Request::Keep, true);
+            let number = link::ask(tx.mailbox, Request::Keep, true);
+            let kept = link::wait(tx.mailbox, number);
             kept.map_err(|_| Failure::engine(FailureKind::Error, &"the crashed state could not be put back"))?;
             forget_the_end(tx);
             tx.commit()?;

@@ -12,14 +12,25 @@ const SPINS: u32 = 400;
 #[derive(Debug)]
 pub(crate) struct Refused;
 
-/// Asks the daemon for `request` and waits for its answer. In a transaction only. The wait has no end of its own: a
-/// daemon that dies takes the transaction with it.
-pub(crate) fn ask(mailbox: &Mailbox, request: Request, last: bool) -> Result<(), Refused> {
+/// Asks the daemon for `request`; the answer's number is to be waited for before the next one is asked. In a transaction
+/// only.
+pub(crate) fn ask(mailbox: &Mailbox, request: Request, last: bool) -> u32 {
     mailbox.request.store(request as u32, Ordering::Relaxed);
     mailbox.last.store(u32::from(last), Ordering::Relaxed);
     let number = mailbox.asked.load(Ordering::Relaxed).wrapping_add(1);
     mailbox.asked.store(number, Ordering::Release);
     event::raise(here::event());
+    number
+}
+
+/// Whether request `number` was answered. In a transaction.
+pub(crate) fn is_answered(mailbox: &Mailbox, number: u32) -> bool {
+    mailbox.acknowledged.load(Ordering::Acquire) == number
+}
+
+/// Waits for the answer to request `number`, the newest one. The wait has no end of its own: a daemon that dies takes
+/// the transaction with it.
+pub(crate) fn wait(mailbox: &Mailbox, number: u32) -> Result<(), Refused> {
     let mut spins = 0;
     loop {
         let acknowledged = mailbox.acknowledged.load(Ordering::Acquire);

@@ -9,6 +9,8 @@
 //! | `incarnation`, `redo_target`, `acknowledged`, `answer` | parent | before the fork; after a request |
 //! | `children` | child | when it has forked or reaped a process of its own |
 //! | `phase`, `beat_ns`, `operation`, times | child (the parent `beat_ns` too: before the fork, with an answer, when the count of operations has moved) | as it goes |
+//! | `lingers` | child; the parent takes it back | before its program runs; when the page table was read |
+//! | `written` | child | before `end`, where it fails |
 //! | `changing` | child | as its change guards come and go |
 //! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
 //! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
@@ -59,6 +61,10 @@ pub(crate) struct Mailbox {
 
     pub(crate) end: AtomicU32,
     pub(crate) answered: AtomicU32,
+    /// Pages that the child listed in the stage before it failed, and one more; 0 none.
+    pub(crate) written: AtomicU32,
+    /// 1 while a child that crashes is to linger until the parent has read its page table.
+    pub(crate) lingers: AtomicU32,
     /// Change guards that are held.
     pub(crate) changing: AtomicU32,
     /// 1 once a commit found that segmentation faults lead to somebody else's handler.
@@ -139,10 +145,12 @@ pub(crate) struct Standby {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Request {
-    /// Take `pages` staged pages (copy on write); with `last`, make the commit true.
+    /// Take `pages` staged pages; with `last`, make the commit true.
     Commit = 1,
     /// Put the crashed state that was kept in place of the last commit.
     Keep = 2,
+    /// Take the `pages` pages that the stage lists from the state itself (dirty pages); with `last`, as above.
+    CommitInPlace = 3,
 }
 
 /// How a child ended, by its own word; believed only together with exit status 0. That its work is done is not said
@@ -200,9 +208,15 @@ impl Mailbox {
         for word in [&self.phase, &self.asked, &self.acknowledged, &self.end, &self.answered, &notice.stage] {
             word.store(0, Ordering::Relaxed);
         }
-        for word in
-            [&self.heir, &self.foreign_handler, &self.changing, &standby.turn, &standby.started_by, &notice.stopped]
-        {
+        for word in [
+            &self.heir,
+            &self.foreign_handler,
+            &self.changing,
+            &self.written,
+            &standby.turn,
+            &standby.started_by,
+            &notice.stopped,
+        ] {
             word.store(0, Ordering::Relaxed);
         }
         notice.claimed.store(0, Ordering::Relaxed);

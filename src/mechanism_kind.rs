@@ -1,5 +1,6 @@
 //! The mechanisms by name, and what memory each takes: known before there is a region, for a declaration to count.
 
+use crate::mechanism::{page_log, stage};
 use crate::sys::memory::PAGE;
 use std::fmt;
 use std::str::FromStr;
@@ -12,31 +13,16 @@ pub enum MechanismKind {
     CopyOnWrite,
     /// The transaction works in place; a commit copies the whole region to one of two slots, then flips.
     FullCopy,
+    /// The transaction works in place; a commit copies the pages that it has written since the one before.
+    DirtyPages,
     /// The transaction works in place, and logs the old bytes of what it declares before it writes; a commit empties the
     /// log by one store, without the daemon. For states that change through [`Logged`](crate::Logged) and its like only.
     UndoLog,
 }
 
-/// Pages in one piece of a commit: 1 MiB.
-pub(crate) const STAGE_PAGES: usize = 256;
-/// Bytes of the stage's table of page numbers.
-pub(crate) const STAGE_TABLE: usize = (STAGE_PAGES * size_of::<u32>()).next_multiple_of(PAGE);
-/// Bytes of the stage.
-const STAGE_LEN: usize = STAGE_TABLE + STAGE_PAGES * PAGE;
-
-/// Bytes of the log's table of page numbers, for a state of so many bytes.
-pub(crate) fn log_table(state_bytes: usize) -> usize {
-    (state_bytes / PAGE * size_of::<u32>()).next_multiple_of(PAGE)
-}
-
-/// Bytes of the log of a state of `bytes`.
-fn log_len(bytes: usize) -> usize {
-    log_table(bytes) + bytes
-}
-
 impl MechanismKind {
     /// All mechanisms.
-    pub const ALL: [Self; 3] = [Self::CopyOnWrite, Self::FullCopy, Self::UndoLog];
+    pub const ALL: [Self; 4] = [Self::CopyOnWrite, Self::FullCopy, Self::DirtyPages, Self::UndoLog];
 
     /// Whether the program has to declare what it writes, so that a state of ordinary collections does not do.
     pub const fn needs_declared_writes(self) -> bool {
@@ -48,6 +34,7 @@ impl MechanismKind {
         match self {
             Self::CopyOnWrite => "copy-on-write",
             Self::FullCopy => "full-copy",
+            Self::DirtyPages => "dirty-pages",
             Self::UndoLog => "undo-log",
         }
     }
@@ -57,15 +44,20 @@ impl MechanismKind {
         match self {
             Self::CopyOnWrite => "private mapping; a commit stages the written pages, the daemon logs and applies them",
             Self::FullCopy => "works in place; a commit copies the whole region to one of two slots, then flips",
+            Self::DirtyPages => {
+                "works in place; a commit copies the pages written since the one before, as the kernel tracks them"
+            }
             Self::UndoLog => "works in place; old bytes are logged before a declared write, a commit is one store",
         }
     }
 
-    /// Bytes of the backing part for a state of `bytes`: the log, or the slots, or a place for a crashed state.
-    pub(crate) fn backing_len(self, bytes: usize) -> usize {
+    /// Bytes of the backing part for a state of `bytes` of which `kept` older commits are kept: the log, or the slots, or a place for a crashed
+    /// state.
+    pub(crate) fn backing_len(self, bytes: usize, kept: usize) -> usize {
         match self {
-            Self::CopyOnWrite => log_len(bytes),
-            Self::FullCopy => 2 * bytes,
+            Self::CopyOnWrite => page_log::len(bytes, kept),
+            Self::FullCopy => (2 + kept) * bytes,
+            Self::DirtyPages => bytes + page_log::len(bytes, kept),
             Self::UndoLog => bytes,
         }
     }
@@ -73,7 +65,7 @@ impl MechanismKind {
     /// Bytes of the stage part, where an undo log takes so many.
     pub(crate) fn stage_len(self, undo_log: usize) -> usize {
         match self {
-            Self::CopyOnWrite => STAGE_LEN,
+            Self::CopyOnWrite | Self::DirtyPages => stage::LEN,
             Self::FullCopy => 0,
             Self::UndoLog => undo_log,
         }
@@ -88,7 +80,7 @@ impl MechanismKind {
     pub(crate) fn private_copies(self, bytes: usize) -> usize {
         match self {
             Self::CopyOnWrite => bytes,
-            Self::FullCopy | Self::UndoLog => 0,
+            Self::FullCopy | Self::DirtyPages | Self::UndoLog => 0,
         }
     }
 }
@@ -101,7 +93,7 @@ impl fmt::Display for MechanismKind {
 
 /// A mechanism's name that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown mechanism `{0}`: `copy-on-write`, `full-copy` and `undo-log` are known")]
+#[error("unknown mechanism `{0}`: {known} are known", known = MechanismKind::ALL.map(MechanismKind::name).join(", "))]
 pub struct UnknownMechanism(String);
 
 impl FromStr for MechanismKind {

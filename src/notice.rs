@@ -27,6 +27,8 @@ static IMAGE_END: AtomicUsize = AtomicUsize::new(0);
 
 /// How long a stopped process stays before it dies: about what a successor takes to its first operation.
 const LINGER_NS: i64 = 300_000;
+/// So many times that at the most, where the daemon wants to read its page table first.
+const MOST_LINGERS: usize = 100;
 
 /// What nonces are made of: private memory of the tree, inherited by forks.
 static SECRET: AtomicU64 = AtomicU64::new(0);
@@ -161,6 +163,12 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         // What the kernel tears down now would be in the successor's way: on the processor, and at the locks that a
         // fork takes as well.
         signal::sleep(LINGER_NS);
+        for _ in 0..MOST_LINGERS {
+            if mailbox.lingers.load(Ordering::Acquire) == 0 {
+                break;
+            }
+            signal::sleep(LINGER_NS);
+        }
     }
     process::forbid_core_dump();
     signal::die_of(signal)

@@ -7,6 +7,7 @@ use crate::crew::PATIENCE;
 use crate::error::{Error, Result};
 use crate::life::How;
 use crate::mailbox::{End, Mailbox};
+use crate::mechanism::Remains;
 use crate::notice::{self, Ending};
 use crate::point::{self, Point};
 use crate::policy::{self, Action, Decision};
@@ -58,7 +59,10 @@ impl Supervision<'_> {
         let mailbox = region.seat(dead.seat);
         self.crashed_seat = Some(dead.seat);
         self.drawn = notice::has_drawn(mailbox);
-        let next = self.succeed(mailbox, ending, noticed_ns, decided);
+        let remains = self.core.crew.remains(dead.seat);
+        let next = self.succeed(mailbox, remains, ending, noticed_ns, decided);
+        // What it wrote has been read.
+        mailbox.lingers.store(0, Ordering::Release);
         self.step_aside();
         // Off the recovery path.
         self.core.crew.bury(dead, PATIENCE);
@@ -69,6 +73,7 @@ impl Supervision<'_> {
     fn succeed(
         &mut self,
         mailbox: &Mailbox,
+        mut remains: Remains,
         ending: Ending,
         noticed_ns: u64,
         decided: Option<Decided>,
@@ -76,10 +81,14 @@ impl Supervision<'_> {
         let (region, mechanism) = (self.region, self.mechanism);
         let gone_ns = if ending == Ending::Handled { noticed_ns } else { clock::now_ns() };
         self.report.complete(mailbox);
+        if ending == Ending::Status(Status::Exited(0)) && matches!(mailbox.end(), End::Failed | End::GaveUp) {
+            remains.listed = mailbox.written.load(Ordering::Acquire).checked_sub(1);
+        }
+        let restore = |back| mechanism.restore(region, &remains, back).map_err(failed("restoring a commit"));
         if let Some(ended) = self.end_without_a_crash(mailbox, &ending) {
             // Where all is committed and the process has exited in order, there is nothing to go back from.
             if !matches!((&ended, ending), (Ended::Done(_), Ending::Status(Status::Exited(0)))) {
-                mechanism.restore(region, 0);
+                restore(0)?;
             }
             return Ok(Some(ended));
         }
@@ -106,13 +115,15 @@ impl Supervision<'_> {
             how.kept = decision.action == Action::KeepIfIntact && self.is_intact(&new);
         }
         point::pass(Point::DaemonRestore);
+        let last = region.ledger().commit.load(Ordering::Relaxed);
         match decision.action {
-            _ if gives_up => mechanism.restore(region, 0),
-            Action::Zero => {}
-            Action::Older(back) => mechanism.restore(region, back),
+            _ if gives_up => restore(0)?,
+            Action::Zero => mechanism.give_up(region, &remains).map_err(failed("giving up a state"))?,
+            Action::Older(back) => restore(back)?,
             _ if how.kept => mechanism.keep(region),
-            _ => mechanism.restore(region, 0),
+            _ => restore(0)?,
         }
+        self.went_back += last - region.ledger().commit.load(Ordering::Relaxed);
         let recovery = recovery(new, decision, gone_ns, decided_ns, clock::now_ns());
         self.report.add(Recovery { kept: how.kept, ..recovery });
         if gives_up {

@@ -161,16 +161,21 @@ impl StateHead {
 #[repr(C)]
 pub(crate) struct Ledger {
     /// The number of the last commit; 0 before the first. One store of it makes a commit true (full copy), or says
-    /// that the log was applied (copy on write).
+    /// that the log was applied.
     pub(crate) commit: AtomicU64,
-    /// Copy on write: the number of the commit that the log holds whole. Undo log: the epoch that `commit` counts.
+    /// The number of the commit that the log holds whole, where the mechanism has a log.
     pub(crate) logged: AtomicU64,
+    /// The oldest commit that is kept, where older ones than the last are; 0 before there was one.
+    pub(crate) oldest: AtomicU64,
+    /// While the daemon goes back: from which commit, and to which; 0 while it does not.
+    pub(crate) back_from: AtomicU64,
+    pub(crate) back_to: AtomicU64,
     /// 1 while the state part holds a whole commit, for readers in other daemons.
     pub(crate) whole: AtomicU32,
     /// The daemon's incarnations so far.
     pub(crate) incarnations: AtomicU64,
-    /// Undo log: what of several steps is under way, drawn there; 0 nothing.
-    pub(crate) under_way: AtomicU64,
+    /// Undo log: 1 while a crashed state is put back from the backing.
+    pub(crate) putting_back: AtomicU64,
 }
 
 /// Where the parts of a region lie.
@@ -203,7 +208,7 @@ impl Parts {
         let thread_slot = GAP + SIGNAL_STACK + GAP + declaration.stack;
         Self {
             state: next(declaration.bytes),
-            backing: next(declaration.mechanism.backing_len(declaration.bytes)),
+            backing: next(declaration.mechanism.backing_len(declaration.bytes, declaration.kept_commits)),
             stage: next(declaration.stage_len().max(PAGE)),
             seats: next(SEATS * SEAT),
             daemon_mailbox: next(size_of::<Mailbox>()),
@@ -241,6 +246,8 @@ pub(crate) struct Region {
     pub(crate) state_type: TypeId,
     /// Whether other daemons can read it: only then do commits have to mind readers.
     pub(crate) has_readers: bool,
+    /// Whether the kernel may take pages of the state out of memory, and out of page tables with that.
+    pub(crate) may_be_swapped: bool,
     pub(crate) state_fd: OwnedFd,
     pub(crate) backing_fd: OwnedFd,
     ledger_fd: OwnedFd,
@@ -284,7 +291,9 @@ impl Region {
         for (part, what) in [(parts.stage, "stage"), (parts.seats, "seats"), (parts.daemon_mailbox, "daemon mailbox")] {
             shared(part, what, false)?;
         }
-        let region = Self { declaration, parts, state_type, has_readers, state_fd, backing_fd, ledger_fd };
+        let may_be_swapped = memory::has_swap() && memory::lock(parts.state).is_err();
+        let region =
+            Self { declaration, parts, state_type, has_readers, may_be_swapped, state_fd, backing_fd, ledger_fd };
         region.let_forks_have(false)?;
         Ok(region)
     }

@@ -20,6 +20,7 @@ use nix::sys::resource::Resource;
 use std::any::TypeId;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A process tree to be: its daemons, declared one by one, then [`run`](Self::run).
 ///
@@ -99,7 +100,8 @@ impl<'a> Root<'a> {
             regions.iter().for_each(Region::unmap);
             ended
         });
-        process::reap_orphans(|_| false);
+        // A keeper whose daemon died just after it had noted the transaction's end goes by itself, a moment later.
+        process::wait_for_orphans(Duration::from_millis(20));
         let _ = process::adopt_orphans(false);
         ended
     }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::life::{self, Begin, How, Program};
 use crate::mailbox::Mailbox;
-use crate::mechanism::Mechanism;
+use crate::mechanism::{Mechanism, Remains};
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
 use crate::prefault;
 use crate::region::Region;
@@ -122,6 +122,7 @@ fn supervise(
         spare_due_ns: 0,
         spares_lost: 0,
         drawn: false,
+        went_back: 0,
         own: Processors::of(0),
         core,
     };
@@ -129,7 +130,7 @@ fn supervise(
     if ended.is_err() {
         // Whatever runs still must not when its state is restored.
         supervision.end_all();
-        mechanism.restore(region, 0);
+        mechanism.restore(region, &Remains::default(), 0).map_err(failed("restoring a commit"))?;
     }
     supervision.dismiss_spare();
     if supervision.history.total() > 0 {
@@ -140,7 +141,7 @@ fn supervise(
 
     let mut report = std::mem::take(&mut supervision.report);
     report.live_bytes = (live_before, crate::heap::live_bytes(region.head()));
-    report.commits = region.ledger().commit.load(Ordering::Relaxed) - commits_before;
+    report.commits = region.ledger().commit.load(Ordering::Relaxed) + supervision.went_back - commits_before;
     if ended.is_ok() {
         core.measured.add(clock::now_ns() - began_ns, report.crashes);
     }
@@ -175,6 +176,8 @@ pub(crate) struct Supervision<'a> {
     pub(crate) own: Option<Processors>,
     /// Whether it is drawn to that of a crash.
     pub(crate) drawn: bool,
+    /// Commits that were given up, as a policy resumed an older one.
+    pub(crate) went_back: u64,
 }
 
 /// A spare, and how many crashes its copy of the history holds.

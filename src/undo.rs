@@ -7,7 +7,7 @@
 //! | a declared piece of the state | its old bytes, once in an epoch where it is declared again and again |
 //! | a block that is taken | what the heap will write: its forecast. The block's content was nobody's |
 //! | a block that is released, and was taken in this epoch | the forecast |
-//! | a block that is released, and is in the last commit | that it is to be: its content must stay until the next commit |
+//! | a block that is released, and is in the last commit | that it is to be: its content must stay until no commit that is kept has it |
 //! | a state made anew | that it is; the heap's head; the content of each block that is taken then, as the old state is in it |
 //!
 //! The heap's head is logged whole with the first operation of an epoch, its lock apart.
@@ -65,7 +65,7 @@ struct Words {
     taken: usize,
     freed: usize,
     freed_bytes: usize,
-    /// The end of what the blocks of a state take that was made anew in this epoch; 0 where none was.
+    /// The end of the blocks of a state that can be gone back to and was made anew; 0 where there is none.
     anew_until: usize,
     /// Pieces that are in the log: address, length, epoch.
     known: [(usize, usize, u64); KNOWN],
@@ -83,7 +83,7 @@ pub(crate) fn start(region: &Region, log: Log) {
         taken: 0,
         freed: 0,
         freed_bytes: 0,
-        anew_until: 0,
+        anew_until: log.anew_until(epoch),
         known: [(0, 0, 0); KNOWN],
     };
     // SAFETY: no other thread runs in a process that has not begun its work.
@@ -184,7 +184,8 @@ pub(crate) fn before_made_anew(region: &Region) {
             words.append(Kind::Old, Span { start, len: BLOCK });
         }
         // Behind the furthest block is the header of the free one that follows, and nothing that counts.
-        words.anew_until = (heap.used_until() + 2 * BLOCK).min(pool.end());
+        words.anew_until = (heap.used_until() + 2 * BLOCK).min(pool.end()).max(words.anew_until);
+        words.log.set_anew(words.epoch, words.anew_until);
         words.forget_taken();
         // Nothing of the old state is released by itself.
         words.append(Kind::Anew, Span { start: pool.start, len: 0 });
@@ -193,15 +194,16 @@ pub(crate) fn before_made_anew(region: &Region) {
 }
 
 /// Makes the present state a commit.
-pub(crate) fn commit(region: &Region) -> Result<(), Refused> {
+pub(crate) fn commit(region: &Region) -> Result<Option<u32>, Refused> {
     point::pass(Point::Stage);
     let (freed, epoch, log) = with(|words| (words.freed, words.epoch, words.log)).ok_or(Refused)?;
-    if freed > 0
+    if (freed > 0 || log.kept() > 0)
         && let Some(heap) = region.head().arena()
+        && let Some(due) = log.due(epoch).map_err(|_| Refused)?
     {
         // Their releases are part of this epoch still: a crash until the flip takes them back.
-        for (block, layout) in freed_blocks(log.own_records(epoch).map_err(|_| Refused)?) {
-            // SAFETY: this process wrote the record when it released the block, with its layout.
+        for (block, layout) in freed_blocks(due.trusted()) {
+            // SAFETY: this process, or one before it, wrote the record when it released the block, with its layout.
             unsafe { release_now(heap, block, layout) };
         }
         check::follow(region);
@@ -216,10 +218,11 @@ pub(crate) fn commit(region: &Region) -> Result<(), Refused> {
     with(|words| {
         words.epoch += 1;
         words.part = words.log.part(words.epoch);
-        (words.has_heap, words.freed, words.freed_bytes, words.anew_until) = (false, 0, 0, 0);
+        (words.has_heap, words.freed, words.freed_bytes) = (false, 0, 0);
+        words.anew_until = words.log.anew_until(words.epoch);
     });
     WRITER.is_logging.store(true, Ordering::Release);
-    Ok(())
+    Ok(None)
 }
 
 impl Words {
@@ -315,7 +318,7 @@ impl Words {
         }
         // A record that is damaged ends the walk: the marks that are left make some blocks look new. The daemon finds the
         // damage, too, when it matters.
-        for record in self.log.own_records(self.epoch).into_iter().flatten().map_while(Result::ok) {
+        for record in self.log.records(self.epoch).into_iter().flat_map(Records::trusted).map_while(Result::ok) {
             if record.kind == Kind::Taken {
                 self.mark(record.place.start, false);
             }
@@ -340,19 +343,29 @@ fn freed_blocks(records: Records) -> impl Iterator<Item = (NonNull<u8>, Layout)>
     })
 }
 
-/// In the daemon, after a crash whose state is to be kept: releases the blocks whose release had been put off, so that
-/// they do not leak. Where the heap is not whole, or the log has no room, they do.
-pub(crate) fn release_freed(region: &Region) {
+/// In the daemon, after a crash whose state is to be kept: releases the blocks that a commit would release, so that they do
+/// not leak; `all` whose release was put off, where no older commit is kept with it. Where the heap is not whole, or the
+/// log has no room, they do leak.
+pub(crate) fn release_freed(region: &Region, all: bool) {
     let (log, state) = (of(region), region.parts.state);
-    let part = log.part(log.epoch());
-    let (Some(heap), Ok(records)) = (region.head().arena(), log.records(log.epoch())) else { return };
+    let epoch = log.epoch();
+    let part = log.part(epoch);
+    let Some(heap) = region.head().arena() else { return };
     let old = |place: Span| part.append(Kind::Old, place, place.start);
     // SAFETY: the state is mapped, and no thread of the crashed process writes any more.
     let is_whole = unsafe { arena::is_whole(state.behind(STATE_ARENA)) };
-    if !is_whole || old(Arena::words(std::ptr::from_ref(heap) as usize)).is_err() {
+    if !is_whole {
         return;
     }
-    for (block, layout) in freed_blocks(records) {
+    let last = if all { epoch + log.kept() } else { epoch };
+    // Epochs that are not over yet have nothing else to release.
+    let due = (epoch..=last).map_while(|at| log.due_of(at, epoch).ok()).flatten();
+    // The walks begin before this is written.
+    let due: Vec<_> = due.collect();
+    if due.is_empty() || old(Arena::words(std::ptr::from_ref(heap) as usize)).is_err() {
+        return;
+    }
+    for (block, layout) in due.into_iter().flat_map(freed_blocks) {
         let (filled, room) = part.fill();
         if filled + ROOM_OF_A_RELEASE > room {
             return;
@@ -371,4 +384,4 @@ pub(crate) fn release_freed(region: &Region) {
 }
 
 /// The most bytes of records that a release takes.
-const ROOM_OF_A_RELEASE: usize = 8 * 64;
+const ROOM_OF_A_RELEASE: usize = 9 * 64;

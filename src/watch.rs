@@ -138,7 +138,7 @@ impl Supervision<'_> {
     fn serve(&self) -> Result<bool> {
         let mailbox = self.mailbox();
         let Some(request) = link::pending(mailbox) else { return Ok(false) };
-        let done = if request == Request::Commit as u32 {
+        let done = if [Request::Commit as u32, Request::CommitInPlace as u32].contains(&request) {
             point::pass(Point::Log);
             let taken = self.mechanism.take(self.region, mailbox).map_err(failed("making a commit"))?;
             point::pass(Point::Acknowledge);

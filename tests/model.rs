@@ -8,7 +8,8 @@
 mod support;
 
 use crashbed::{
-    Answer, Daemon, Declaration, Intensity, MIB, MechanismKind, Outcome, Recoverable, RestartPolicy, Root, Spare,
+    Action, Answer, Crash, Daemon, Decision, Declaration, History, Intensity, MIB, MechanismKind, Outcome, Recoverable,
+    RestartPolicy, Root, Spare,
 };
 use crashbed_policies::{CheckpointResume, ProcessDecides, ZeroState};
 use proptest::prelude::*;
@@ -18,14 +19,28 @@ use std::process::ExitCode;
 use std::time::Duration;
 use support::board::Board;
 use support::fault::{self, Fault};
+use support::mask::Without;
 use support::play;
 
 fn main() -> ExitCode {
     let tests: &[support::Test] = &[
         ("random_programs_equal_their_model", random_programs_equal_their_model),
+        ("without_kernel_tracking_too", without_kernel_tracking_too),
+        ("without_kernel_scans_too", without_kernel_scans_too),
         ("a_wrong_model_is_found_out", a_wrong_model_is_found_out),
     ];
-    support::main(&[("program", program)], tests, &[])
+    let scenarios: &[support::Scenario] = &[
+        ("program", program),
+        ("program-untracked", || {
+            Without::Tracking.apply();
+            program()
+        }),
+        ("program-unscanned", || {
+            Without::Scanning.apply();
+            program()
+        }),
+    ];
+    support::main(scenarios, tests, &[])
 }
 
 /// The state that programs change.
@@ -45,6 +60,8 @@ enum Step {
     Push(u64),
     Truncate(u64),
     Commit,
+    /// Without waiting for it.
+    CommitLater,
     /// By fault number so-and-so, once.
     Crash(u64),
     /// The transaction returns an error, once.
@@ -61,7 +78,7 @@ impl Step {
             Self::Count(n) => *state.hashed.entry(format!("word {}", n % 60)).or_default() += n,
             Self::Push(n) => state.texts.push(n.to_string().repeat(5)),
             Self::Truncate(n) => state.texts.truncate(usize::try_from(n % 20).unwrap_or(0)),
-            Self::Commit | Self::Crash(_) | Self::Fail => {}
+            Self::Commit | Self::CommitLater | Self::Crash(_) | Self::Fail => {}
         }
     }
 
@@ -73,6 +90,7 @@ impl Step {
             Self::Push(n) => format!("p{n}"),
             Self::Truncate(n) => format!("t{n}"),
             Self::Commit => "C0".to_owned(),
+            Self::CommitLater => "L0".to_owned(),
             Self::Crash(n) => format!("X{n}"),
             Self::Fail => "F0".to_owned(),
         }
@@ -87,6 +105,7 @@ impl Step {
             "p" => Self::Push(n),
             "t" => Self::Truncate(n),
             "C" => Self::Commit,
+            "L" => Self::CommitLater,
             "X" => Self::Crash(n),
             "F" => Self::Fail,
             other => panic!("no step `{other}`"),
@@ -94,7 +113,8 @@ impl Step {
     }
 }
 
-/// How a crash is answered: 0 zero, 1 resume, 2 to 4 the program decides (resume, zero, skip).
+/// How a crash is answered: 0 zero, 1 resume, 2 to 4 the program decides (resume, zero, skip), 5 the policy skips, 6 the
+/// commit before the last.
 #[derive(Clone, Debug)]
 struct Program {
     mechanism: MechanismKind,
@@ -130,8 +150,25 @@ impl Program {
         match self.answer {
             0 => Box::new(ZeroState),
             1 => Box::new(CheckpointResume),
+            5 => Box::new(Always(Action::Skip)),
+            6 => Box::new(Always(Action::Older(1))),
             _ => Box::new(ProcessDecides),
         }
+    }
+}
+
+/// How many commits before the last one are kept.
+const KEPT: usize = 2;
+
+/// Answers every crash alike.
+struct Always(Action);
+
+impl RestartPolicy for Always {
+    fn name(&self) -> &str {
+        "always"
+    }
+    fn decide(&self, _: &Crash, _: &History) -> Decision {
+        Decision::now(self.0)
     }
 }
 
@@ -142,6 +179,28 @@ struct Model {
     operations: u64,
     /// Decided to be skipped: committed at once, so that a failure of the transaction does not take it back.
     skipped: Vec<u64>,
+    /// The commits before this one that are kept, oldest first.
+    before: Vec<Model>,
+}
+
+impl Model {
+    /// Makes `present` the last commit.
+    fn commit(&mut self, present: &Self) {
+        let mut before = std::mem::take(&mut self.before);
+        before.push(std::mem::take(self));
+        if before.len() > KEPT {
+            before.remove(0);
+        }
+        *self = Self { before, ..present.clone() };
+    }
+
+    /// Goes back to the commit before the last one, where it is kept.
+    fn go_back(&mut self) {
+        if let Some(last) = self.before.pop() {
+            let before = std::mem::take(&mut self.before);
+            *self = Self { before, ..last };
+        }
+    }
 }
 
 /// Runs transaction `steps` on the model, which says what its outcome is: done, or failed.
@@ -163,8 +222,13 @@ fn run_model(committed: &mut Model, steps: &[Step], answer: u64) -> bool {
             Step::Crash(_) if !struck[i] => {
                 struck[i] = true;
                 match answer {
-                    0 | 3 => *committed = Model::default(),
-                    4 => committed.skipped.push(present.operations),
+                    0 | 3 => committed.commit(&Model::default()),
+                    4 | 5 => {
+                        let mut skipping = Model { before: Vec::new(), ..committed.clone() };
+                        skipping.skipped.push(present.operations);
+                        committed.commit(&skipping);
+                    }
+                    6 => committed.go_back(),
                     _ => {}
                 }
                 present = committed.clone();
@@ -177,11 +241,11 @@ fn run_model(committed: &mut Model, steps: &[Step], answer: u64) -> bool {
             step => step.apply(&mut present.state),
         }
         present.operations += 1;
-        if matches!(step, Step::Commit) {
-            *committed = present.clone();
+        if matches!(step, Step::Commit | Step::CommitLater) {
+            committed.commit(&present);
         }
     }
-    *committed = present;
+    committed.commit(&present);
     true
 }
 
@@ -195,6 +259,9 @@ fn program() -> crashbed::Result<()> {
         .mechanism(program.mechanism)
         .spare(program.spare)
         .scratch(MIB)
+        // Who was killed has a page table still, or none.
+        .keeper(program.answer.is_multiple_of(2))
+        .kept_commits(u8::try_from(KEPT).unwrap_or(0))
         .heartbeat(Duration::from_secs(30))
         .intensity(Intensity::UNLIMITED);
     Root::new()
@@ -266,8 +333,11 @@ fn play_transaction(
                 step => step.apply(state),
             }
             tx.done();
-            if matches!(step, Step::Commit) {
-                tx.commit()?;
+            match step {
+                Step::Commit => tx.commit()?,
+                // It is in flight now; whoever comes next finds it true.
+                Step::CommitLater => drop(tx.commit_later()?),
+                _ => {}
             }
         }
     })
@@ -283,12 +353,13 @@ fn programs(mechanism: MechanismKind) -> impl Strategy<Value = Program> {
         2 => (0u64..1000).prop_map(Step::Push),
         1 => (0u64..1000).prop_map(Step::Truncate),
         2 => Just(Step::Commit),
+        1 => Just(Step::CommitLater),
         2 => proptest::sample::select(faults).prop_map(Step::Crash),
         1 => Just(Step::Fail),
     ];
     let transactions = proptest::collection::vec(proptest::collection::vec(step, 0..40), 1..10);
     let spares = proptest::sample::select(Spare::all().to_vec());
-    (spares, 0u64..5, any::<bool>(), transactions).prop_map(move |(spare, answer, dies, transactions)| Program {
+    (spares, 0u64..7, any::<bool>(), transactions).prop_map(move |(spare, answer, dies, transactions)| Program {
         mechanism,
         spare,
         answer,
@@ -298,12 +369,26 @@ fn programs(mechanism: MechanismKind) -> impl Strategy<Value = Program> {
 }
 
 fn random_programs_equal_their_model() {
-    let cases = std::env::var("CRASHBED_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200);
-    for mechanism in support::mechanisms() {
+    equal_their_model("program", &support::mechanisms().collect::<Vec<_>>(), 1);
+}
+
+/// What finds written pages falls back, and stays right.
+fn without_kernel_tracking_too() {
+    equal_their_model("program-untracked", &[MechanismKind::DirtyPages], 2);
+}
+
+fn without_kernel_scans_too() {
+    equal_their_model("program-unscanned", &[MechanismKind::DirtyPages, MechanismKind::CopyOnWrite], 4);
+}
+
+/// Plays as many programs as asked for, or that part of them, as `scenario`.
+fn equal_their_model(scenario: &str, mechanisms: &[MechanismKind], part: u32) {
+    let cases = std::env::var("CRASHBED_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200) / part;
+    for &mechanism in mechanisms {
         let config = Config { cases, failure_persistence: None, ..Config::default() };
         let result = TestRunner::new(config).run(&programs(mechanism), |program| {
             let text = program.write();
-            let ended = play("program", &text);
+            let ended = play(scenario, &text);
             prop_assert!(ended.status.success(), "{text}\n{}", ended.err);
             Ok(())
         });

@@ -1,10 +1,11 @@
 //! Full copy: the transaction works in place; a commit copies the whole state to one of two slots, then flips.
 //!
 //! ```text
-//! backing:  slot 0 (a state) | slot 1 (a state)        the last commit, number n, is in slot n % 2
+//! backing:  slot 0 (a state) | slot 1 (a state) | … one for each older commit that is kept: k slots in all
+//!           commit n is in slot n % k
 //!
 //! transaction          daemon
-//! ask            →     slot (n + 1) % 2 ← state
+//! ask            →     slot (n + 1) % k ← state
 //!                      ledger.commit ← n + 1           the commit is true
 //! go on          ←     answer
 //! ```
@@ -15,7 +16,7 @@
 //! The free slot takes the crashed state when the program is to decide about it. Readers in other daemons are let in
 //! between two commits only, since the state part is the transaction's working memory.
 
-use super::{Mechanism, Slot, Taken};
+use super::{Mechanism, Remains, Slot, Taken, Until};
 use crate::gate;
 use crate::link::{self, Refused};
 use crate::mailbox::{Mailbox, Request};
@@ -29,14 +30,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) struct FullCopy;
 
+/// The number of the slot that commit `number` lives in. There are two more than older commits are kept: for the last
+/// one, and for the next.
+fn place(region: &Region, number: u64) -> usize {
+    // Below the number of slots.
+    #[allow(clippy::cast_possible_truncation)]
+    let place = (number % (region.declaration.kept_commits as u64 + 2)) as usize;
+    place
+}
+
 /// The slot that commit `number` lives in.
 fn slot(region: &Region, number: u64) -> Span {
     let len = region.parts.state.len;
-    let offset = if number.is_multiple_of(2) { 0 } else { len };
-    region.parts.backing.part(offset, len)
+    region.parts.backing.part(place(region, number) * len, len)
 }
 
-/// The slot that the crashed state was set aside in. The daemon's own.
+/// The number of the commit in whose slot the crashed state was set aside. The daemon's own.
 static CRASHED: AtomicU64 = AtomicU64::new(0);
 
 /// Copies in two halves and passes `between` in the middle, so that a fault can strike there.
@@ -65,10 +74,12 @@ impl Mechanism for FullCopy {
         false
     }
 
-    fn commit(&self, _: &Region, mailbox: &Mailbox, _: bool) -> Result<(), Refused> {
+    /// Waits in any case: the daemon copies what the transaction would go on writing.
+    fn commit(&self, _: &Region, mailbox: &Mailbox, _: Until) -> Result<Option<u32>, Refused> {
         point::pass(Point::Stage);
         point::pass(Point::Staged);
-        link::ask(mailbox, Request::Commit, true)
+        let number = link::ask(mailbox, Request::Commit, true);
+        link::wait(mailbox, number).map(|()| None)
     }
 
     fn begin(&self, region: &Region) -> Result<(), Errno> {
@@ -77,6 +88,9 @@ impl Mechanism for FullCopy {
 
     fn take(&self, region: &Region, _: &Mailbox) -> Result<Taken, Errno> {
         let next = last_commit(region) + 1;
+        // What the slot held before is given up first.
+        let oldest = next.saturating_sub(region.declaration.kept_commits as u64).max(1);
+        region.ledger().oldest.fetch_max(oldest, Ordering::Release);
         copy_all(region.parts.state, slot(region, next), Point::Apply);
         region.ledger().commit.store(next, Ordering::Release);
         gate::let_waiting_in(region)?;
@@ -92,11 +106,23 @@ impl Mechanism for FullCopy {
         true
     }
 
-    fn restore(&self, region: &Region, _: u8) {
+    fn restore(&self, region: &Region, _: &Remains, back: u8) -> Result<(), Errno> {
+        let ledger = region.ledger();
         let last = last_commit(region);
-        if last > 0 {
-            copy_all(slot(region, last), region.parts.state, Point::DaemonRestore);
+        let oldest = ledger.oldest.load(Ordering::Relaxed).max(1);
+        let to = last.saturating_sub(back.into()).max(oldest.min(last));
+        if to < last {
+            // From here on it is the last one: a daemon that dies in the copying below has a successor that restores it.
+            ledger.commit.store(to, Ordering::Release);
         }
+        if to > 0 {
+            copy_all(slot(region, to), region.parts.state, Point::DaemonRestore);
+        }
+        Ok(())
+    }
+
+    fn give_up(&self, _: &Region, _: &Remains) -> Result<(), Errno> {
+        Ok(())
     }
 
     fn end(&self, region: &Region) -> Result<(), Errno> {
@@ -105,7 +131,7 @@ impl Mechanism for FullCopy {
 
     fn recover(&self, region: &Region) -> Result<(), Errno> {
         gate::close(region)?;
-        self.restore(region, 0);
+        self.restore(region, &Remains::default(), 0)?;
         self.end(region)
     }
 
@@ -116,8 +142,8 @@ impl Mechanism for FullCopy {
     fn set_aside(&self, region: &Region) -> Option<Slot> {
         let free = last_commit(region) + 1;
         copy_all(region.parts.state, slot(region, free), Point::DaemonRestore);
-        CRASHED.store(free % 2, Ordering::Relaxed);
-        Some(free % 2)
+        CRASHED.store(free, Ordering::Relaxed);
+        Some(free)
     }
 
     unsafe fn crashed_state<'a>(&self, region: &'a Region, aside: Slot) -> Result<&'a [u8], Errno> {

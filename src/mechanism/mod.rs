@@ -5,7 +5,10 @@
 //! write what it will be restored from.
 
 mod copy_on_write;
+mod dirty_pages;
 mod full_copy;
+pub(crate) mod page_log;
+pub(crate) mod stage;
 mod undo_log;
 
 use crate::failure::Failure;
@@ -24,6 +27,27 @@ pub(crate) enum Taken {
     Whole,
     /// What was staged is not a commit.
     Refused,
+}
+
+/// Until when a transaction waits that commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The daemon was asked.
+    Asked,
+    /// The daemon has answered: the commit is true.
+    Answered,
+    /// The same, and the state will not be used again.
+    LastOfAll,
+}
+
+/// What is left of a transaction that has ended: the processes that may still hold its address space, its own and its
+/// keeper.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Remains {
+    pub(crate) process: Option<i32>,
+    pub(crate) keeper: Option<i32>,
+    /// How many pages the process has listed in the stage before it ended in order, if it has.
+    pub(crate) listed: Option<u32>,
 }
 
 /// The number of the slot that holds a crashed state.
@@ -57,8 +81,23 @@ pub(crate) trait Mechanism: Sync {
         false
     }
 
-    /// In the transaction: makes the present state a commit. `last_of_all`: the state will not be used again.
-    fn commit(&self, region: &Region, mailbox: &Mailbox, last_of_all: bool) -> Result<(), Refused>;
+    /// In a spare, which has touched the state by reading: makes what it touched count as not written.
+    fn ready(&self, _: &Region) {}
+
+    /// Whether a process that has told of its crash is to linger until the daemon has read what it wrote.
+    fn lingers(&self) -> bool {
+        false
+    }
+
+    /// In the transaction: makes the present state a commit. Answers the number of the request that is still to be
+    /// answered, where it does not wait for that.
+    fn commit(&self, region: &Region, mailbox: &Mailbox, until: Until) -> Result<Option<u32>, Refused>;
+
+    /// In the transaction: the commit that it did not wait for has been answered, and the next one begins.
+    fn settle(&self, _: &Region, _: &Mailbox) {}
+
+    /// In the transaction, which fails: tells what it has written, before it exits.
+    fn leave(&self, _: &Region, _: &Mailbox) {}
 
     /// In the daemon: a transaction is about to be forked. Afterwards [`end`](Self::end) is called.
     fn begin(&self, region: &Region) -> Result<(), Errno>;
@@ -70,8 +109,13 @@ pub(crate) trait Mechanism: Sync {
     fn committed<'a>(&self, region: &'a Region) -> &'a StateHead;
 
     /// In the daemon: puts the commit `back` before the last one in place, or the oldest that is kept, and forgets the
-    /// newer ones. The transaction has ended.
-    fn restore(&self, region: &Region, back: u8);
+    /// newer ones. No thread of the transaction writes any more.
+    fn restore(&self, region: &Region, remains: &Remains, back: u8) -> Result<(), Errno>;
+
+    /// In the daemon, instead of [`restore`](Self::restore): the state will be made anew.
+    fn give_up(&self, region: &Region, remains: &Remains) -> Result<(), Errno> {
+        self.restore(region, remains, 0)
+    }
 
     /// Whether the crashed state is what lies in the state part, until [`restore`](Self::restore).
     fn works_in_place(&self) -> bool;
@@ -107,6 +151,7 @@ pub(crate) fn of(kind: MechanismKind) -> &'static dyn Mechanism {
     match kind {
         MechanismKind::CopyOnWrite => &copy_on_write::CopyOnWrite,
         MechanismKind::FullCopy => &full_copy::FullCopy,
+        MechanismKind::DirtyPages => &dirty_pages::DirtyPages,
         MechanismKind::UndoLog => &undo_log::UndoLog,
     }
 }

@@ -16,19 +16,16 @@
 //! abort that says so, and the root makes it again with a state made anew, unless its policy says otherwise.
 //!
 //! Restoring is the daemon's: it copies old bytes back, newest first, then the head, then empties the log. Whoever dies in
-//! the middle of it is succeeded by one that begins again. Where more than the log is needed to know how to go on, the
-//! ledger's `under_way` says it:
+//! the middle of it is succeeded by one that begins again. To go back farther is to roll back one epoch after the other;
+//! each older commit that is kept has a part of its own in the log. The ledger's `back_to` says how far, until that is done.
 //!
-//! ```text
-//! 0        roll back the epoch that the log is in
-//! 1        the backing holds a whole state: copy it over the present one, and commit that
-//! 2 + n    roll back until commit n
-//! ```
+//! A crashed state that the program wants to read is copied to the backing; where it is to be kept, the ledger's
+//! `putting_back` says so until it is copied back and committed.
 //!
 //! Readers in other daemons are let in between two transactions only: the state part is the transaction's working memory,
 //! and the daemon does not know of commits.
 
-use super::{Mechanism, Slot, Taken};
+use super::{Mechanism, Remains, Slot, Taken, Until};
 use crate::arena;
 use crate::failure::Failure;
 use crate::gate;
@@ -48,68 +45,81 @@ use std::sync::atomic::Ordering;
 
 pub(super) struct UndoLog;
 
-/// [`Ledger::under_way`](crate::region::Ledger): the backing is put in place.
-const PUTTING_BACK: u64 = 1;
-/// [`Ledger::under_way`](crate::region::Ledger): this, and the number of a commit to roll back to.
-const GOING_BACK: u64 = 2;
-
 fn copy(from: Span, to: Span) {
     // SAFETY: state and backing are mapped in the daemon, writable, as long as each other and apart; no thread of a
     // transaction runs.
     unsafe { std::ptr::copy_nonoverlapping(from.start as *const u8, to.start as *mut u8, to.len) };
 }
 
-/// Counts the commits that the transaction has made since the daemon looked last.
-fn count(region: &Region) {
-    let (ledger, epoch) = (region.ledger(), undo::of(region).epoch());
-    let new = epoch.saturating_sub(ledger.logged.load(Ordering::Relaxed));
-    ledger.commit.fetch_add(new, Ordering::Relaxed);
-    ledger.logged.store(epoch, Ordering::Relaxed);
+/// Takes note of the commits that the transaction has made since this was looked at last.
+fn look(region: &Region) {
+    let (ledger, log) = (region.ledger(), undo::of(region));
+    let epoch = log.epoch();
+    if log.is_sealed(epoch) {
+        ledger.oldest.fetch_max(log.oldest(epoch), Ordering::Relaxed);
+        ledger.commit.store(epoch, Ordering::Release);
+    }
 }
 
-/// Puts the commit `back` before the last one in place.
-fn roll_back(region: &Region, back: u64) {
+/// Puts the last commit in place, or the one that is `back` before it, or the oldest that is kept.
+fn roll_back(region: &Region, back: u8) {
     let (log, ledger) = (undo::of(region), region.ledger());
-    if let Err(damage) = log.check(ledger.logged.load(Ordering::Relaxed), back) {
+    let known = ledger.commit.load(Ordering::Relaxed);
+    if let Err(damage) = log.check(log.epoch().max(known)) {
         return lose(region, damage);
     }
-    count(region);
-    let first = log.epoch() - back;
-    if back > 0 {
-        ledger.under_way.store(GOING_BACK + first, Ordering::Release);
-        // Before the log's own number, which must never be behind it.
-        ledger.logged.store(first, Ordering::Release);
+    look(region);
+    let last = log.epoch();
+    let to = last.saturating_sub(back.into()).max(ledger.oldest.load(Ordering::Relaxed).min(last));
+    if to < last {
+        ledger.back_to.store(to, Ordering::Release);
     }
+    roll_back_to(region, to);
+}
+
+/// Puts commit `to` in place. May die at any instruction and be called again.
+fn roll_back_to(region: &Region, to: u64) {
+    let (log, ledger) = (undo::of(region), region.ledger());
     let mut passed = false;
     let between = || {
         if !std::mem::replace(&mut passed, true) {
             point::pass(Point::DaemonRestore);
         }
     };
-    if let Err(damage) = log.roll_back(back, between) {
+    // Never ahead of the log's own number.
+    ledger.commit.store(to, Ordering::Release);
+    if let Err(damage) = log.check(to).and_then(|()| log.roll_back(to, between)) {
         return lose(region, damage);
     }
-    ledger.under_way.store(0, Ordering::Release);
+    ledger.back_to.store(0, Ordering::Release);
 }
 
-/// Makes the present state a commit, in the daemon. What the transaction said of its end is not true of it.
-fn commit_present(region: &Region) {
+/// Makes the present state a commit, in the daemon; `anew` where it is none that the log leads to. What the transaction said
+/// of its end is not true of it.
+fn commit_present(region: &Region, anew: bool) {
     let (log, head) = (undo::of(region), region.head());
     head.done.store(0, Ordering::Relaxed);
     head.result.store(0, Ordering::Relaxed);
     let epoch = log.epoch();
     log.prepare(epoch);
+    if anew {
+        // Over no block.
+        log.set_anew(epoch + 1, 1);
+    }
     log.flip(epoch);
-    count(region);
+    look(region);
 }
 
 /// Puts the state that was set aside in place, and commits it. May die at any instruction and be called again.
 fn put_back(region: &Region) {
-    region.ledger().under_way.store(PUTTING_BACK, Ordering::Release);
+    region.ledger().putting_back.store(1, Ordering::Release);
     copy(region.parts.backing, region.parts.state);
     point::pass(Point::DaemonRestore);
-    commit_present(region);
-    region.ledger().under_way.store(0, Ordering::Release);
+    // What was copied over is in no log: older commits are gone, and what was to be released with them is.
+    let (log, ledger) = (undo::of(region), region.ledger());
+    ledger.oldest.store(log.epoch() + 1, Ordering::Relaxed);
+    commit_present(region, true);
+    region.ledger().putting_back.store(0, Ordering::Release);
 }
 
 /// There is no commit to go back to any more: forgets what there is, and ends this daemon with the reason. Where nothing
@@ -117,8 +127,9 @@ fn put_back(region: &Region) {
 fn lose(region: &Region, damage: Damage) {
     let ledger = region.ledger();
     let had_commits = ledger.commit.swap(0, Ordering::Release) > 0;
-    ledger.logged.store(0, Ordering::Relaxed);
-    ledger.under_way.store(0, Ordering::Relaxed);
+    for word in [&ledger.oldest, &ledger.back_to, &ledger.putting_back] {
+        word.store(0, Ordering::Relaxed);
+    }
     undo::of(region).forget();
     if had_commits {
         panics::abort(Text::display(&format_args!("{damage}; the state is lost, and is made anew")));
@@ -151,7 +162,7 @@ impl Mechanism for UndoLog {
         true
     }
 
-    fn commit(&self, region: &Region, _: &Mailbox, _: bool) -> Result<(), Refused> {
+    fn commit(&self, region: &Region, _: &Mailbox, _: Until) -> Result<Option<u32>, Refused> {
         undo::commit(region)
     }
 
@@ -168,6 +179,7 @@ impl Mechanism for UndoLog {
     }
 
     fn committed<'a>(&self, region: &'a Region) -> &'a StateHead {
+        look(region);
         undo::of(region).committed()
     }
 
@@ -175,17 +187,18 @@ impl Mechanism for UndoLog {
         true
     }
 
-    fn restore(&self, region: &Region, back: u8) {
-        roll_back(region, u64::from(back).min(undo::of(region).kept()));
+    fn restore(&self, region: &Region, _: &Remains, back: u8) -> Result<(), Errno> {
+        roll_back(region, back);
+        Ok(())
     }
 
     fn keep(&self, region: &Region) {
-        undo::release_freed(region);
-        commit_present(region);
+        undo::release_freed(region, false);
+        commit_present(region, false);
     }
 
     fn end(&self, region: &Region) -> Result<(), Errno> {
-        count(region);
+        look(region);
         if region.ledger().commit.load(Ordering::Acquire) > 0 { gate::open(region) } else { Ok(()) }
     }
 
@@ -194,11 +207,11 @@ impl Mechanism for UndoLog {
             return Err(Errno::ENOTSUP);
         }
         gate::close(region)?;
-        let under_way = region.ledger().under_way.load(Ordering::Acquire);
-        match under_way.checked_sub(GOING_BACK) {
-            Some(commit) => roll_back(region, undo::of(region).epoch().saturating_sub(commit)),
-            None if under_way == PUTTING_BACK => put_back(region),
-            None => roll_back(region, 0),
+        let ledger = region.ledger();
+        match ledger.back_to.load(Ordering::Acquire) {
+            0 if ledger.putting_back.load(Ordering::Acquire) == 1 => put_back(region),
+            0 => roll_back(region, 0),
+            to => roll_back_to(region, to),
         }
         self.end(region)
     }
@@ -208,7 +221,7 @@ impl Mechanism for UndoLog {
     }
 
     fn set_aside(&self, region: &Region) -> Option<Slot> {
-        undo::release_freed(region);
+        undo::release_freed(region, true);
         copy(region.parts.state, region.parts.backing);
         Some(0)
     }

@@ -141,3 +141,18 @@ pub(crate) fn populate_to_write(span: Span) {
     // SAFETY: the content of no page changes; a private page is copied.
     unsafe { libc::madvise(span.start as *mut _, span.len, libc::MADV_POPULATE_WRITE) };
 }
+
+/// Whether the machine has swap space (`sysinfo(2)`).
+pub(crate) fn has_swap() -> bool {
+    // SAFETY: the structure is plain numbers, which the call fills.
+    let mut info: libc::sysinfo = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is valid for the call.
+    let returned = unsafe { libc::sysinfo(&raw mut info) };
+    returned != 0 || info.totalswap > 0
+}
+
+/// Keeps the pages of `span` in memory (`mlock(2)`), for this process and for all that map them, while this one does.
+pub(crate) fn lock(span: Span) -> Result<(), Errno> {
+    // SAFETY: no content changes.
+    check(unsafe { libc::mlock(span.start as *const _, span.len) }).map(|_| ())
+}

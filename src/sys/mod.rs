@@ -15,6 +15,7 @@ pub(crate) mod process;
 pub(crate) mod processors;
 pub(crate) mod signal;
 pub(crate) mod thread;
+pub(crate) mod userfaultfd;
 
 pub(crate) use nix::errno::Errno;
 

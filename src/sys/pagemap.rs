@@ -1,13 +1,16 @@
-//! Which pages of a private mapping this process has written: those that it has a copy of its own of.
+//! What a process has done to the pages of a mapping, as its page table says.
 //!
-//! Two ways give the same answer. `PAGEMAP_SCAN` (an `ioctl(2)` on `/proc/self/pagemap`, Linux 6.7; see
+//! Two ways give the same answer. `PAGEMAP_SCAN` (an `ioctl(2)` on `/proc/PID/pagemap`, Linux 6.7; see
 //! `Documentation/admin-guide/mm/pagemap.rst`) lets the kernel walk its tables and answers ranges. Older kernels are
-//! read one 64-bit entry a page.
+//! read one 64-bit entry a page. The table of a process that has let go of its memory is empty.
 
-use super::{Errno, check, memory::PAGE};
+use super::{Errno, check, memory::PAGE, process};
 use crate::span::Span;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::ffi::CStr;
+use std::io::Write;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
 /// How written pages are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub(crate) fn choose_way() -> Result<Way, Errno> {
     let table = Pagemap::open()?;
     let page = 0u8;
     let here = Span { start: (&raw const page as usize) & !(PAGE - 1), len: PAGE };
-    let way = match table.scan(here, |_| {}) {
+    let way = match table.scan(Pages::Private, here, 0, |_| {}) {
         Ok(()) => Way::Scan,
         Err(_) => Way::Entries,
     };
@@ -35,44 +38,101 @@ pub(crate) fn choose_way() -> Result<Way, Errno> {
     Ok(way)
 }
 
-/// This process's page table, as `/proc/self/pagemap` shows it. A fork's child opens its own: the descriptor belongs
-/// to the address space of the process that opened it.
+/// Which pages are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// Of a private mapping of a file: those that the process has a copy of its own of, since it wrote them.
+    Private,
+    /// Of a shared mapping: those that the process has touched and that are not write-protected. Where it is tracked
+    /// (`userfaultfd.rs`), those that it wrote since they were protected, and those that it touched and that never
+    /// were; else all that it touched.
+    Touched,
+    /// Those that are in its page table at all.
+    Present,
+}
+
+/// A process's page table, as `/proc/PID/pagemap` shows it. A fork's child opens its own: the descriptor belongs to the
+/// address space of the process that it names.
 pub(crate) struct Pagemap(OwnedFd);
 
 impl Pagemap {
+    /// This process's.
     pub(crate) fn open() -> Result<Self, Errno> {
+        Self::at(c"/proc/self/pagemap")
+    }
+
+    /// This process's, opened once; it stays open.
+    pub(crate) fn own() -> Result<ManuallyDrop<Self>, Errno> {
+        static OPENED: AtomicI32 = AtomicI32::new(-1);
+        static OPENED_BY: AtomicI32 = AtomicI32::new(0);
+        let me = process::id();
+        // A fork's child has its parent's, which shows the parent's table.
+        if OPENED_BY.load(Ordering::Relaxed) != me {
+            OPENED.store(Self::open()?.0.into_raw_fd(), Ordering::Relaxed);
+            OPENED_BY.store(me, Ordering::Relaxed);
+        }
+        // SAFETY: this process has opened it and never closes it.
+        Ok(ManuallyDrop::new(Self(unsafe { OwnedFd::from_raw_fd(OPENED.load(Ordering::Relaxed)) })))
+    }
+
+    /// That of process `pid`, which the caller may trace (`ptrace(2)`: `PTRACE_MODE_READ_FSCREDS`).
+    pub(crate) fn of(pid: i32) -> Result<Self, Errno> {
+        let mut path = [0u8; 32];
+        // The last byte stays the terminator.
+        let len = path.len();
+        write!(&mut path[..len - 1], "/proc/{pid}/pagemap").map_err(|_| Errno::ENAMETOOLONG)?;
+        Self::at(CStr::from_bytes_until_nul(&path).map_err(|_| Errno::ENAMETOOLONG)?)
+    }
+
+    fn at(path: &CStr) -> Result<Self, Errno> {
         // SAFETY: the path is a C string.
-        let fd = check(unsafe { libc::open(c"/proc/self/pagemap".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
+        let fd = check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
         // SAFETY: the kernel has just made this descriptor for us; nothing else owns it.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Calls `found` for each maximal run of written pages in `span`, in ascending order. `span` lies on page
-    /// boundaries and is one private mapping of a shared-memory file.
-    pub(crate) fn written(&self, span: Span, found: impl FnMut(Span)) -> Result<(), Errno> {
+    /// Calls `found` for each maximal run of such pages in `span`, in ascending order. `span` lies on page boundaries
+    /// and is one mapping of a shared-memory file, of the kind that `pages` names.
+    pub(crate) fn find(&self, pages: Pages, span: Span, found: impl FnMut(Span)) -> Result<(), Errno> {
         match WAY.load(Ordering::Relaxed) {
-            way if way == Way::Entries as u8 => self.entries(span, found),
-            _ => self.scan(span, found),
+            way if way == Way::Entries as u8 => self.entries(pages, span, found),
+            _ => self.scan(pages, span, 0, found),
         }
     }
 
-    fn scan(&self, span: Span, mut found: impl FnMut(Span)) -> Result<(), Errno> {
+    /// Write-protects those pages of `span` that this process has touched, where it is tracked; else does nothing.
+    pub(crate) fn protect(&self, span: Span) -> Result<(), Errno> {
+        match WAY.load(Ordering::Relaxed) {
+            way if way == Way::Entries as u8 => Ok(()),
+            _ => self.scan(Pages::Touched, span, PM_SCAN_WP_MATCHING, |_| {}),
+        }
+    }
+
+    fn scan(&self, pages: Pages, span: Span, flags: u64, mut found: impl FnMut(Span)) -> Result<(), Errno> {
         const RANGES: usize = 256;
+        let held = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
+        // Bits that must be set, those of them that are inverted first, and bits of which one must be set.
+        let (mask, inverted, any) = match pages {
+            // A page of our own is not the file's, and is in memory or swap.
+            Pages::Private => (PAGE_IS_FILE, PAGE_IS_FILE, held),
+            Pages::Touched => (PAGE_IS_WRITTEN, 0, held),
+            Pages::Present => (0, 0, held),
+        };
         let mut ranges = [PageRegion::default(); RANGES];
         let mut runs = Runs::default();
         let mut start = span.start;
         while start < span.end() {
             let mut asked = ScanArguments {
                 size: size_of::<ScanArguments>() as u64,
+                flags,
                 start,
                 end: span.end(),
                 vec: ranges.as_mut_ptr() as u64,
                 vec_len: RANGES as u64,
-                // A page of our own is not the file's (the FILE bit, inverted, must be set), and is in memory or swap.
-                category_inverted: PAGE_IS_FILE,
-                category_mask: PAGE_IS_FILE,
-                category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-                return_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+                category_inverted: inverted,
+                category_mask: mask,
+                category_anyof_mask: any,
+                return_mask: held,
                 ..ScanArguments::default()
             };
             // SAFETY: the arguments describe a writable array of RANGES entries that outlives the call.
@@ -87,8 +147,13 @@ impl Pagemap {
         Ok(())
     }
 
-    fn entries(&self, span: Span, mut found: impl FnMut(Span)) -> Result<(), Errno> {
+    fn entries(&self, pages: Pages, span: Span, mut found: impl FnMut(Span)) -> Result<(), Errno> {
         const ENTRIES: usize = 512;
+        let without = match pages {
+            Pages::Private => ENTRY_FILE,
+            Pages::Touched => ENTRY_PROTECTED,
+            Pages::Present => 0,
+        };
         let mut entries = [0u64; ENTRIES];
         let mut runs = Runs::default();
         let mut page = span.start / PAGE;
@@ -105,7 +170,7 @@ impl Pagemap {
             }
             for (i, entry) in entries[..got].iter().enumerate() {
                 let held = entry & (ENTRY_PRESENT | ENTRY_SWAPPED) != 0;
-                if held && entry & ENTRY_FILE == 0 {
+                if held && entry & without == 0 {
                     runs.add(Span { start: (page + i) * PAGE, len: PAGE }, &mut found);
                 }
             }
@@ -143,11 +208,16 @@ impl Runs {
 
 /// `_IOWR('f', 16, struct pm_scan_arg)`, as in `linux/fs.h`.
 const PAGEMAP_SCAN: libc::c_ulong = 0xc060_6610;
+/// Protect what is found, in the same step.
+const PM_SCAN_WP_MATCHING: u64 = 1 << 0;
+const PAGE_IS_WRITTEN: u64 = 1 << 1;
 const PAGE_IS_FILE: u64 = 1 << 2;
 const PAGE_IS_PRESENT: u64 = 1 << 3;
 const PAGE_IS_SWAPPED: u64 = 1 << 4;
 
-/// Bits of an entry of `/proc/self/pagemap`: the page is the file's (or shared); it is swapped; it is in memory.
+/// Bits of an entry of `/proc/PID/pagemap`: the page is write-protected by userfaultfd; it is the file's (or shared); it
+/// is swapped; it is in memory.
+const ENTRY_PROTECTED: u64 = 1 << 57;
 const ENTRY_FILE: u64 = 1 << 61;
 const ENTRY_SWAPPED: u64 = 1 << 62;
 const ENTRY_PRESENT: u64 = 1 << 63;
@@ -215,10 +285,10 @@ mod tests {
             let table = Pagemap::open().unwrap();
             let pages = |run: Span| (run.start - start) / PAGE..(run.end() - start) / PAGE;
             let mut by_entries = BTreeSet::new();
-            table.entries(span, |run| by_entries.extend(pages(run))).unwrap();
+            table.entries(Pages::Private, span, |run| by_entries.extend(pages(run))).unwrap();
             prop_assert_eq!(&by_entries, &written);
             let mut by_scan = BTreeSet::new();
-            if table.scan(span, |run| by_scan.extend(pages(run))).is_ok() {
+            if table.scan(Pages::Private, span, 0, |run| by_scan.extend(pages(run))).is_ok() {
                 prop_assert_eq!(&by_scan, &written);
             }
             // SAFETY: the span was mapped above and nothing borrows from it.

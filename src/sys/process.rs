@@ -1,8 +1,9 @@
 //! Forking, dying with the parent, limits, and what this process is made of.
 
-use super::{Errno, check};
+use super::{Errno, check, clock};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::time::Duration;
 
 /// Which side of a fork this is.
 pub(crate) enum Forked {
@@ -78,6 +79,21 @@ pub(crate) fn reap_orphans(is_followed: impl Fn(i32) -> bool) {
         && !is_followed(pid)
     {
         reap_if_gone(pid);
+    }
+}
+
+/// Reaps all children that end within `patience`, which is not waited for where there are none.
+pub(crate) fn wait_for_orphans(patience: Duration) {
+    /// Between two looks.
+    const STEP: Duration = Duration::from_micros(200);
+    let until = clock::now_ns().saturating_add(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX));
+    loop {
+        reap_orphans(|_| false);
+        // No child at all is an error, one that runs on is none.
+        if ended_child(libc::P_ALL, 0).is_none() || clock::now_ns() > until {
+            return;
+        }
+        let _ = super::event::wait_any(&[], Some(STEP));
     }
 }
 

@@ -5,7 +5,7 @@
 //! without a word. The old bytes go to the log then, so that the refused commit is rolled back whole; where nothing
 //! differs, the snapshot is that of the new commit.
 
-use super::log::Kind;
+use super::log::{Kind, Records};
 use super::{WRITER, Words, with};
 use crate::arena::{self, Arena};
 use crate::failure::{Failure, FailureKind};
@@ -81,7 +81,7 @@ impl Words {
             }
         };
         forgive(state.part(0, STATE_ARENA));
-        for record in self.log.own_records(self.epoch).into_iter().flatten().map_while(Result::ok) {
+        for record in self.log.records(self.epoch).into_iter().flat_map(Records::trusted).map_while(Result::ok) {
             match record.kind {
                 Kind::Old => forgive(record.place),
                 // Its header tells how long it is, as long as it is taken.

@@ -7,7 +7,8 @@
 //! part    0         u64  number of its epoch
 //!         8         u64  seal over this and the head: no wild write made it up
 //!        16         u64  bytes of records that are whole
-//!        24              the state's head as the epoch found it, skips included as far as they are in use
+//!        24         u64  end of the blocks of a state that was made anew in it; 0 where none was
+//!        32              the state's head as the epoch found it, skips included as far as they are in use
 //!      4096              records, oldest first
 //!
 //! record            the old bytes, up to a multiple of 16
@@ -51,6 +52,7 @@ pub(crate) struct PartHead {
     epoch: AtomicU64,
     seal: AtomicU64,
     filled: AtomicU64,
+    anew_until: AtomicU64,
     state: StateHead,
 }
 
@@ -141,15 +143,46 @@ impl Log {
         self.state
     }
 
-    /// How many commits before the last one can be gone back to: as many as there are parts for, and fewer after having
-    /// gone back, as newer epochs have used the parts of older ones.
+    /// How many commits before the last one are kept.
     pub(crate) fn kept(&self) -> u64 {
-        let last = self.epoch();
-        let most = (self.parts as u64 - 2).min(last.saturating_sub(1));
-        (1..=most).take_while(|back| self.is_sealed(last - back)).count() as u64
+        (self.parts as u64 - 2) / 2
     }
 
-    fn is_sealed(&self, epoch: u64) -> bool {
+    /// The oldest commit that can be gone back to when `epoch` was the last one.
+    pub(crate) fn oldest(&self, epoch: u64) -> u64 {
+        epoch.saturating_sub(self.kept()).max(epoch.min(1))
+    }
+
+    /// The end of the blocks of states that were made anew after the oldest commit that is kept; 0 where none was.
+    pub(crate) fn anew_until(&self, epoch: u64) -> usize {
+        let parts = (self.oldest(epoch)..=epoch).map(|epoch| self.part(epoch).head.anew_until.load(Ordering::Relaxed));
+        parts.max().and_then(|until| usize::try_from(until).ok()).unwrap_or(0)
+    }
+
+    /// Notes that the state is made anew in epoch `epoch`, over blocks up to `until`.
+    pub(crate) fn set_anew(&self, epoch: u64, until: usize) {
+        self.part(epoch).head.anew_until.store(until as u64, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// The records in which the blocks stand that are to be released at the end of epoch `epoch`: those that no commit has
+    /// from then on that is kept. None where the state was made anew since.
+    pub(crate) fn due(&self, epoch: u64) -> Result<Option<Records>, Damage> {
+        self.due_of(epoch, epoch)
+    }
+
+    /// The same for the end of an epoch to come, where `last` is under way.
+    pub(crate) fn due_of(&self, epoch: u64, last: u64) -> Result<Option<Records>, Damage> {
+        let from = epoch.saturating_sub(self.kept());
+        let is_anew = (from + 1..=last).any(|epoch| self.part(epoch).head.anew_until.load(Ordering::Relaxed) != 0);
+        if from == 0 || is_anew {
+            return Ok(None);
+        }
+        self.records(from).map(Some)
+    }
+
+    /// Whether this epoch's part says that it is.
+    pub(crate) fn is_sealed(&self, epoch: u64) -> bool {
         let head = self.part(epoch).head;
         head.epoch.load(Ordering::Relaxed) == epoch && head.seal.load(Ordering::Relaxed) == seal(epoch, &head.state)
     }
@@ -189,11 +222,12 @@ impl Log {
     /// Makes the part of the epoch behind `epoch` ready: the state's head as it is, and no records. Nothing has happened
     /// yet.
     pub(crate) fn prepare(&self, epoch: u64) {
-        let PartHead { epoch: number, seal, filled, state } = self.part(epoch + 1).head;
+        let PartHead { epoch: number, seal, filled, anew_until, state } = self.part(epoch + 1).head;
         // First of all, it is no older epoch's any more.
         seal.store(0, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
         filled.store(0, Ordering::Relaxed);
+        anew_until.store(0, Ordering::Relaxed);
         state.copy_from(self.head());
         number.store(epoch + 1, Ordering::Relaxed);
         seal.store(self::seal(epoch + 1, state), Ordering::Relaxed);
@@ -204,11 +238,6 @@ impl Log {
         // Whatever was written before is in place, and nothing that is written from here on moves up.
         self.epoch_word().store(epoch + 1, Ordering::Release);
         compiler_fence(Ordering::SeqCst);
-    }
-
-    /// The records of `epoch`, newest first, for the transaction that wrote them: their sums are taken for right.
-    pub(crate) fn own_records(&self, epoch: u64) -> Result<Records, Damage> {
-        self.records(epoch).map(|records| Records { are_own: true, ..records })
     }
 
     /// The records of `epoch`, newest first.
@@ -223,26 +252,26 @@ impl Log {
         if left > records.len || !left.is_multiple_of(GRAIN) {
             return Err(Damage::Head(epoch));
         }
-        Ok(Records { state: self.state, epoch, records, left, are_own: false })
+        Ok(Records { state: self.state, epoch, records, left, are_trusted: false })
     }
 
-    /// Whether the log can be believed, as far as a restore of the commit `back` before the last one needs it.
-    pub(crate) fn check(&self, least_epoch: u64, back: u64) -> Result<(), Damage> {
+    /// Whether the log can be believed, as far as a restore of commit `first` needs it.
+    pub(crate) fn check(&self, first: u64) -> Result<(), Damage> {
         let last = self.epoch();
-        if last < least_epoch || back > last {
+        // Of older ones there is nothing.
+        if last < first || last - first > self.parts as u64 {
             return Err(Damage::Epoch(last));
         }
-        for epoch in last - back..=last {
+        for epoch in first..=last {
             self.records(epoch)?.try_for_each(|record| record.map(|_| ()))?;
         }
         Ok(())
     }
 
-    /// Puts the commit `back` before the last one in place, which is the last one then. The log is whole ([`check`]
-    /// (Self::check)). May die at any instruction and be called again; `between` is called after a record.
-    pub(crate) fn roll_back(&self, back: u64, mut between: impl FnMut()) -> Result<(), Damage> {
+    /// Puts commit `first` in place, which is the last one then. The log is whole ([`check`](Self::check)). May die at any
+    /// instruction and be called again; `between` is called after a record.
+    pub(crate) fn roll_back(&self, first: u64, mut between: impl FnMut()) -> Result<(), Damage> {
         let last = self.epoch();
-        let first = last - back;
         for epoch in (first..=last).rev() {
             for record in self.records(epoch)? {
                 self.put_back(&record?);
@@ -258,6 +287,7 @@ impl Log {
         }
         compiler_fence(Ordering::SeqCst);
         self.epoch_word().store(first, Ordering::Release);
+        part.anew_until.store(0, Ordering::Relaxed);
         part.filled.store(0, Ordering::Release);
         Ok(())
     }
@@ -273,9 +303,9 @@ impl Log {
     pub(crate) fn forget(&self) {
         self.head().copy_from(&StateHead::default());
         for epoch in 0..self.parts as u64 {
-            let PartHead { epoch: number, seal, filled, state } = self.part(epoch).head;
+            let PartHead { epoch: number, seal, filled, anew_until, state } = self.part(epoch).head;
             state.copy_from(&StateHead::default());
-            [number, seal, filled].into_iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            [number, seal, filled, anew_until].into_iter().for_each(|word| word.store(0, Ordering::Relaxed));
         }
         self.epoch_word().store(0, Ordering::Release);
     }
@@ -317,10 +347,15 @@ pub(crate) struct Records {
     epoch: u64,
     records: Span,
     left: usize,
-    are_own: bool,
+    are_trusted: bool,
 }
 
 impl Records {
+    /// The same for the transaction, which takes the sums of what it wrote for right.
+    pub(crate) fn trusted(self) -> Self {
+        Self { are_trusted: true, ..self }
+    }
+
     /// The record that ends at `left`.
     fn newest(&self) -> Option<(Record, usize)> {
         let end = self.left.checked_sub(TRAILER)?;
@@ -334,7 +369,7 @@ impl Records {
         let padded = kind.bytes(place.len).next_multiple_of(GRAIN);
         let start = end.checked_sub(padded)?;
         let bytes = self.records.start + start;
-        let is_whole = self.are_own || sum(&[address, len, word], bytes, padded) == sealed;
+        let is_whole = self.are_trusted || sum(&[address, len, word], bytes, padded) == sealed;
         is_whole.then_some((Record { kind, place, bytes }, start))
     }
 }
@@ -395,7 +430,7 @@ mod tests {
     #[repr(align(4096))]
     struct Memory {
         state: [u8; STATE],
-        log: [u8; PAGE + 5 * (PAGE + ROOM)],
+        log: [u8; PAGE + 6 * (PAGE + ROOM)],
     }
 
     fn memory() -> Box<Memory> {
@@ -457,11 +492,11 @@ mod tests {
         /// Whatever is written after its declaration, whenever the restore dies and however far it goes back: the state is
         /// the commit, byte for byte.
         #[test]
-        fn rolls_back_like_a_model(steps in steps(), parts in 2usize..6) {
+        fn rolls_back_like_a_model(steps in steps(), kept in 0usize..3) {
             let mut memory = memory();
-            let log = log(&mut memory, parts);
+            let log = log(&mut memory, 2 + 2 * kept);
             commit(&log);
-            let mut commits = vec![bytes(&log)];
+            let (mut commits, mut oldest) = (vec![bytes(&log)], 1);
             for step in steps {
                 let part = log.part(log.epoch());
                 match step {
@@ -482,11 +517,11 @@ mod tests {
                     }
                     Step::Commit => {
                         commit(&log);
+                        oldest = oldest.max(log.oldest(log.epoch()));
                         commits.push(bytes(&log));
                     }
                     Step::Restore { back, deaths } => {
-                        let back = back.min(log.kept());
-                        let first = log.epoch() - back;
+                        let first = log.epoch().saturating_sub(back).max(oldest);
                         for death in deaths {
                             // As a daemon's successor does that knows how far its predecessor was to go back.
                             let mut left = death;
@@ -494,11 +529,10 @@ mod tests {
                                 0 => resume_unwind(Box::new(())),
                                 _ => left -= 1,
                             };
-                            let _ = catch_unwind(AssertUnwindSafe(|| log.roll_back(log.epoch() - first, die)));
+                            let _ = catch_unwind(AssertUnwindSafe(|| log.roll_back(first, die)));
                         }
-                        let back = log.epoch() - first;
-                        prop_assert_eq!(log.check(first, back), Ok(()));
-                        prop_assert_eq!(log.roll_back(back, || ()), Ok(()));
+                        prop_assert_eq!(log.check(first), Ok(()));
+                        prop_assert_eq!(log.roll_back(first, || ()), Ok(()));
                         commits.truncate(usize::try_from(first).unwrap());
                         let now = bytes(&log);
                         // Of the skips, those in use count.
@@ -533,14 +567,14 @@ mod tests {
             }
             // SAFETY: inside of the log, which is longer.
             unsafe { std::ptr::copy_nonoverlapping(with.as_ptr(), (log.span.start + at) as *mut u8, with.len()) };
-            if log.check(2, 0).is_ok() {
-                log.roll_back(0, || ()).unwrap();
+            if log.check(2).is_ok() {
+                log.roll_back(2, || ()).unwrap();
                 // A record less may be there, where the number of bytes was hit: that is what this cannot see.
                 let hit_filled = at < PAGE + 24 && at + with.len() > PAGE + 16;
                 prop_assert!(hit_filled || bytes(&log) == committed);
             }
             log.forget();
-            prop_assert_eq!((log.epoch(), log.check(0, 0)), (0, Ok(())));
+            prop_assert_eq!((log.epoch(), log.check(0)), (0, Ok(())));
         }
     }
 }

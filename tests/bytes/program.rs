@@ -5,7 +5,10 @@ use crate::support::board::Board;
 use crate::support::fault::Fault;
 use crate::support::{argument, state::mix};
 use crashbed::point::{self, Point};
-use crashbed::{Daemon, Declaration, Failure, Intensity, KIB, MIB, Outcome, RestartPolicy, Root, Spare, Tx};
+use crashbed::{
+    Action, Crash, Daemon, Decision, Declaration, Failure, History, Intensity, KIB, MIB, Outcome, RestartPolicy, Root,
+    Spare, Tx,
+};
 use crashbed_policies::{CheckpointResume, ZeroState};
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
@@ -26,6 +29,9 @@ const LIVE: usize = 7;
 const CRASHES: usize = 8;
 /// Whether step so-and-so has struck.
 const STRUCK: usize = 64;
+
+/// How many commits before the last one are kept; none in check mode.
+const KEPT: u8 = 2;
 
 static BOARD: OnceLock<Board> = OnceLock::new();
 
@@ -132,10 +138,23 @@ impl Numbers {
     }
 }
 
+/// Resumes the commit before the last one.
+struct Older;
+
+impl RestartPolicy for Older {
+    fn name(&self) -> &str {
+        "older"
+    }
+    fn decide(&self, _: &Crash, _: &History) -> Decision {
+        Decision::now(Action::Older(1))
+    }
+}
+
 /// A case: what it does, how, and what its commits hold.
 struct Case {
     steps: Vec<Step>,
     zero: bool,
+    older: bool,
     spare: Spare,
     /// For each number of operations that may be committed, what the state is then.
     commits: Vec<(u64, Model)>,
@@ -144,7 +163,7 @@ struct Case {
 impl Case {
     fn draw(seed: u64, number: u64) -> Self {
         let mut numbers = Numbers(mix(seed ^ mix(number)));
-        let zero = numbers.below(8) == 0;
+        let (zero, older) = (numbers.below(8) == 0, numbers.below(6) == 0);
         let spare = Spare::all()[numbers.size(4)];
         let count = numbers.size(60);
         let steps: Vec<Step> = (0..count).map(|_| numbers.step()).collect();
@@ -157,23 +176,31 @@ impl Case {
             }
         }
         commits.push((count as u64, model));
-        Self { steps, zero, spare, commits }
+        Self { steps, zero, older, spare, commits }
     }
 
     fn policy(&self) -> Box<dyn RestartPolicy + Send> {
-        if self.zero { Box::new(ZeroState) } else { Box::new(CheckpointResume) }
+        match (self.zero, self.older) {
+            (true, _) => Box::new(ZeroState),
+            (_, true) => Box::new(Older),
+            _ => Box::new(CheckpointResume),
+        }
     }
 
     /// Whether this is what a commit held that may be the last one.
     fn check(&self, state: &State, operations: u64, board: &Board, who: &str) {
         let (acknowledged, in_flight) = (board[ACKNOWLEDGED].load(SeqCst), board[IN_FLIGHT].load(SeqCst));
-        let may_be = operations == acknowledged || operations == in_flight || (self.zero && operations == 0);
+        // How far back it goes that dies on its way back depends on where.
+        let may_be = operations == acknowledged
+            || operations == in_flight
+            || (self.zero && operations == 0)
+            || (self.older && operations < acknowledged);
         let model = self.commits.iter().find(|(at, _)| *at == operations).map(|(_, model)| model);
+        let equals = model.is_some_and(|model| state.equals(model));
         assert!(
-            may_be && model.is_some_and(|model| state.equals(model)),
+            may_be && equals,
             "no commit that was made, in a {who}: {operations} operations, {acknowledged} acknowledged, {in_flight} in \
-             flight; known: {}",
-            model.is_some()
+             flight; may be: {may_be}, equals: {equals}"
         );
         board[ACKNOWLEDGED].store(operations, SeqCst);
         board[IN_FLIGHT].store(operations, SeqCst);
@@ -254,8 +281,8 @@ fn work(tx: &mut Tx<'_>, state: &mut State, case: &Case, board: &Board, mode: &M
             }
             Step::Daemon if once() => {
                 board[CRASHES].fetch_add(1, SeqCst);
-                // SAFETY: no pointer is passed; the parent is the daemon, which takes this process along.
-                unsafe { libc::kill(libc::getppid(), libc::SIGKILL) };
+                let daemon = nix::unistd::getppid();
+                nix::sys::signal::kill(daemon, nix::sys::signal::Signal::SIGKILL).expect("kill the daemon");
                 std::thread::sleep(Duration::from_secs(10));
             }
             Step::Fail if once() => {
@@ -281,6 +308,9 @@ fn work(tx: &mut Tx<'_>, state: &mut State, case: &Case, board: &Board, mode: &M
 fn play_case(daemon: &mut Daemon<State>, case: &Case, board: &Board, mode: &Mode) -> crashbed::Result<()> {
     if board[BEGUN].load(SeqCst) == 0 {
         daemon.zero()?;
+        // No case goes back to a commit of the one before.
+        let outcome = daemon.transaction(CheckpointResume, |tx, _| (0..KEPT).try_for_each(|_| tx.commit()))?;
+        assert_eq!(outcome, Outcome::Done(()));
         for slot in [ACKNOWLEDGED, IN_FLIGHT].into_iter().chain(STRUCK..STRUCK + 64) {
             board[slot].store(0, SeqCst);
         }
@@ -301,7 +331,8 @@ fn play_case(daemon: &mut Daemon<State>, case: &Case, board: &Board, mode: &Mode
     case.check(daemon.state(), case.steps.len() as u64, board, "daemon in the end");
     let outcome = daemon.transaction(CheckpointResume, |tx, state| {
         state.clear(tx);
-        Ok(())
+        // Under the undo log it is released when no commit that is kept has it.
+        (0..KEPT).try_for_each(|_| tx.commit())
     })?;
     assert_eq!(outcome, Outcome::Done(()));
     board[LIVE].compare_exchange(0, daemon.live_bytes(), SeqCst, SeqCst).ok();
@@ -322,6 +353,7 @@ pub(crate) fn play() -> crashbed::Result<()> {
         .mechanism(mechanism.parse().expect("a mechanism"))
         .check_declared(*mode == "checked")
         .undo_log(MIB)
+        .kept_commits(if *mode == "checked" { 0 } else { KEPT })
         .scratch(0)
         .heartbeat(Duration::from_secs(30))
         .intensity(Intensity::UNLIMITED);

@@ -82,7 +82,7 @@ pub(crate) fn answers() -> crashbed::Result<()> {
         .run()
 }
 
-/// Kept under full copy, where the crashed state is there; under copy on write there is nothing to keep.
+/// Kept where the mechanism works in place; under copy on write there is nothing to keep.
 pub(crate) fn keep() -> crashbed::Result<()> {
     Root::new()
         .declare(declaration(), |daemon: &mut Daemon<Linked>| {
@@ -96,9 +96,9 @@ pub(crate) fn keep() -> crashbed::Result<()> {
                     Err(damaged) => panic!("{damaged}"),
                 }
             })?;
-            let full = crate::support::mechanism_and_spare().0 == MechanismKind::FullCopy;
+            let keeps = crate::support::mechanism_and_spare().0 != MechanismKind::CopyOnWrite;
             let expected =
-                if full { (Outcome::Done(13), Answered::Keep) } else { (Outcome::Done(10), Answered::Resume) };
+                if keeps { (Outcome::Done(13), Answered::Keep) } else { (Outcome::Done(10), Answered::Resume) };
             assert_eq!((outcome, answered), (expected.0, Some(expected.1)));
             assert_eq!(*daemon.state(), Linked::after(20));
             Ok(())
@@ -108,14 +108,14 @@ pub(crate) fn keep() -> crashbed::Result<()> {
 
 /// Killed again and again in the middle of allocations: whenever the lock was held, nobody can vouch for the state.
 pub(crate) fn keep_a_locked_heap() -> crashbed::Result<()> {
-    if crate::support::mechanism_and_spare().0 != MechanismKind::FullCopy {
+    if crate::support::mechanism_and_spare().0 == MechanismKind::CopyOnWrite {
         return Ok(());
     }
     let board = crate::support::board::Board::new();
     Root::new()
         .declare(declaration().intensity(Intensity::UNLIMITED), |daemon: &mut Daemon<Vec<u64>>| {
             let decide = |scene: &Scene<'_, Vec<u64>>| {
-                let crashed = scene.crashed().expect("full copy keeps it");
+                let crashed = scene.crashed().expect("what works in place keeps it");
                 // SAFETY: the answer is not used to keep anything.
                 let intact = unsafe { crashed.assume_intact() };
                 if scene.crash().heap_locked == Some(true) {

@@ -15,6 +15,7 @@
 pub(crate) mod board;
 pub(crate) mod fault;
 pub(crate) mod held;
+pub(crate) mod mask;
 pub(crate) mod state;
 
 use crashbed::Heap;

@@ -37,7 +37,7 @@ fn work(tx: &mut Tx<'_>, state: &mut State) -> Result<u64, crashbed::Failure> {
             1 if tx.crash().is_none() => Fault::NullWrite.strike(),
             _ => {}
         }
-        if tx.operations() % 3 == 0 {
+        if tx.operations().is_multiple_of(3) {
             return Ok(began);
         }
     }

@@ -80,9 +80,8 @@ static BOARD: OnceLock<Board> = OnceLock::new();
 
 impl Default for Fragile {
     fn default() -> Self {
-        let mut state = State::default();
         // Over what the state before holds.
-        state.list = vec![0xbad; 5000].into();
+        let state = State { list: vec![0xbad; 5000].into(), ..State::default() };
         if let Some(left) = BOARD.get()
             && left[0].load(SeqCst) > 0
         {

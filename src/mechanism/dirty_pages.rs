@@ -1,0 +1,332 @@
+//! Dirty pages: the transaction works in place; a commit copies the pages that it has written since the one before.
+//!
+//! ```text
+//! backing:  shadow (the last commit) | log, and what it overwrites (`page_log.rs`; its target is the shadow)
+//!
+//! transaction                              daemon
+//! find the pages that it has touched and
+//!   that are not protected (page table)
+//! stage ← their numbers
+//! ask                                 →    those that differ from the shadow: log ← state
+//!                                          the commit is decided; shadow ← log; the commit is true
+//! protect what was found              ←    answer
+//! ```
+//!
+//! **Who knows what was written.** The kernel does, in the page table of the process that wrote
+//! (`sys/userfaultfd.rs`, `sys/pagemap.rs`). A fresh incarnation's table is empty, so nothing is protected ahead: what it
+//! touches is found, and what it has only read is sorted out by the comparison. After a commit the pages that were found
+//! are protected, *after* it: to find and to protect in one step would lose them where the process is killed in between.
+//!
+//! A kernel that cannot track (before Linux 6.7, or a filter refuses) protects nothing: then each commit finds all that
+//! the incarnation ever touched. The comparison makes that right, and the code is the same.
+//!
+//! **Restoring** copies the pages that the dead incarnation had written back from the shadow. The daemon reads them from
+//! its page table as long as that is there: a process that told of its crash lingers until it has been read, a keeper
+//! holds the table of one that was killed. An empty table says nothing; so the first page of the state, which every
+//! incarnation touches, must still be there when all has been read (tables are torn down in ascending order). Else
+//! everything is compared. A process that fails in order tells what it wrote before it exits.
+//!
+//! Without waiting, a transaction stages the pages too (`stage.rs`), asks, protects, and goes on.
+
+use super::page_log::{self, PageLog, copy, differs};
+use super::stage::{Asked, Piece};
+use super::{Mechanism, Remains, Slot, Taken, Until};
+use crate::arena::Arena;
+use crate::gate;
+use crate::link::{self, Refused};
+use crate::mailbox::{Mailbox, Request};
+use crate::point::{self, Point};
+use crate::region::{Region, StateHead};
+use crate::span::Span;
+use crate::sys::memory::{self, Map, PAGE};
+use crate::sys::pagemap::{Pagemap, Pages};
+use crate::sys::{Errno, userfaultfd};
+use std::os::fd::{AsFd, IntoRawFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+pub(super) struct DirtyPages;
+
+/// Whether the next commit has to compare everything: the state holds what no living process wrote. The daemon's own.
+static UNKNOWN: AtomicBool = AtomicBool::new(false);
+
+/// The last commit.
+fn shadow(region: &Region) -> Span {
+    region.parts.backing.part(0, region.parts.state.len)
+}
+
+fn log(region: &Region) -> PageLog<'_> {
+    let shadow = shadow(region);
+    PageLog::new(region.ledger(), shadow, region.parts.backing.behind(shadow.len), region.declaration.kept_commits)
+}
+
+/// The page of the state that is this one in the shadow.
+fn in_state(region: &Region, page: Span) -> Span {
+    region.parts.state.part(page.start - shadow(region).start, page.len)
+}
+
+impl Mechanism for DirtyPages {
+    unsafe fn enter(&self, region: &Region) -> Result<(), Errno> {
+        if let Ok(tracker) = userfaultfd::track(region.parts.state) {
+            // Open as long as the process lives.
+            let _ = tracker.into_raw_fd();
+        }
+        Ok(())
+    }
+
+    fn ready(&self, region: &Region) {
+        // Where it fails they are compared.
+        let _ = Pagemap::open().and_then(|table| table.protect(region.parts.state));
+    }
+
+    fn restores_by_itself(&self) -> bool {
+        false
+    }
+
+    fn lingers(&self) -> bool {
+        true
+    }
+
+    fn commit(&self, region: &Region, mailbox: &Mailbox, until: Until) -> Result<Option<u32>, Refused> {
+        point::pass(Point::Stage);
+        let state = region.parts.state;
+        let table = Pagemap::own().map_err(|_| Refused)?;
+        let mut refused = false;
+        let number = if until == Until::Asked && !region.may_be_swapped {
+            let mut piece = Piece::new(region, mailbox);
+            let found = table.find(Pages::Touched, state, |run| {
+                for at in (run.start..run.end()).step_by(PAGE) {
+                    refused |= !refused && piece.add(at).is_err();
+                }
+            });
+            found.map_err(|_| Refused)?;
+            point::pass(Point::Staged);
+            piece.ask(true)
+        } else {
+            let mut list = List::new(region, mailbox);
+            let found = table.find(Pages::Touched, state, |run| refused |= !refused && list.add(run).is_err());
+            found.map_err(|_| Refused)?;
+            point::pass(Point::Staged);
+            list.ask(true)
+        };
+        if refused {
+            return Err(Refused);
+        }
+        let outstanding = if until == Until::Asked && !link::is_answered(mailbox, number) {
+            Some(number)
+        } else {
+            link::wait(mailbox, number)?;
+            None
+        };
+        if until != Until::LastOfAll {
+            // What is not protected is found once more, nothing worse.
+            let _ = table.protect(state);
+        }
+        Ok(outstanding)
+    }
+
+    fn leave(&self, region: &Region, mailbox: &Mailbox) {
+        let mut list = List::new(region, mailbox);
+        let listed = Pagemap::own().and_then(|table| {
+            let mut fits = true;
+            table.find(Pages::Touched, region.parts.state, |run| {
+                fits = fits && list.fits(run) && list.add(run).is_ok()
+            })?;
+            if fits { Ok(()) } else { Err(Errno::ENOSPC) }
+        });
+        if listed.is_ok() {
+            mailbox.written.store(list.count + 1, Ordering::Release);
+        }
+    }
+
+    fn begin(&self, region: &Region) -> Result<(), Errno> {
+        log(region).clear();
+        gate::close(region)
+    }
+
+    fn take(&self, region: &Region, mailbox: &Mailbox) -> Result<Taken, Errno> {
+        let log = log(region);
+        let in_place = mailbox.request.load(Ordering::Relaxed) == Request::CommitInPlace as u32;
+        let count = mailbox.pages.load(Ordering::Relaxed);
+        let taken = if in_place {
+            append_listed(region, &log, count)
+        } else {
+            Asked::of(region.parts.stage, mailbox).is_some_and(|asked| log.append(&asked))
+        };
+        if !taken {
+            log.clear();
+            // It may have been protected already.
+            UNKNOWN.store(true, Ordering::Relaxed);
+            return Ok(Taken::Refused);
+        }
+        if mailbox.last.load(Ordering::Relaxed) == 0 {
+            return Ok(Taken::Part);
+        }
+        if in_place && (UNKNOWN.load(Ordering::Relaxed) || region.may_be_swapped) {
+            log.clear();
+            (0..region.parts.state.len / PAGE).all(|number| log.append_changed(number, region.parts.state));
+            UNKNOWN.store(false, Ordering::Relaxed);
+        }
+        log.decide();
+        log.apply();
+        if in_place {
+            gate::let_waiting_in(region)?;
+        }
+        Ok(Taken::Whole)
+    }
+
+    fn committed<'a>(&self, region: &'a Region) -> &'a StateHead {
+        // SAFETY: the shadow is mapped in the daemon as long as the region.
+        unsafe { StateHead::of(shadow(region)) }
+    }
+
+    fn restore(&self, region: &Region, remains: &Remains, back: u8) -> Result<(), Errno> {
+        let log = log(region);
+        log.clear();
+        let known = put_back_written(region, remains);
+        point::pass(Point::DaemonRestore);
+        if !known || UNKNOWN.swap(false, Ordering::Relaxed) || region.may_be_swapped {
+            put_back(region, region.parts.state);
+        }
+        log.go_back(back, |page| copy(page, in_state(region, page)));
+        Ok(())
+    }
+
+    fn works_in_place(&self) -> bool {
+        true
+    }
+
+    fn keep(&self, _: &Region) {
+        UNKNOWN.store(true, Ordering::Relaxed);
+    }
+
+    fn end(&self, region: &Region) -> Result<(), Errno> {
+        if region.ledger().commit.load(Ordering::Relaxed) > 0 { gate::open(region) } else { Ok(()) }
+    }
+
+    fn recover(&self, region: &Region) -> Result<(), Errno> {
+        gate::close(region)?;
+        let log = log(region);
+        log.finish_going_back(|_| {});
+        if log.is_decided() {
+            log.apply();
+        }
+        put_back(region, region.parts.state);
+        self.end(region)
+    }
+
+    fn heap_locked(&self, region: &Region) -> Option<bool> {
+        region.head().arena().map(Arena::is_locked)
+    }
+
+    fn set_aside(&self, region: &Region) -> Option<Slot> {
+        copy(region.parts.state, log(region).bodies());
+        Some(0)
+    }
+
+    unsafe fn crashed_state<'a>(&self, region: &'a Region, _: Slot) -> Result<&'a [u8], Errno> {
+        // The backing is not mapped in a transaction; its place is free.
+        memory::map_new(region.backing_fd.as_fd(), region.parts.backing, Map::ReadOnly)?;
+        let len = region.parts.state.len;
+        let bodies = page_log::bodies(region.parts.backing.behind(len), len);
+        // SAFETY: mapped above, to be read; the daemon does not write the log while the transaction decides.
+        Ok(unsafe { std::slice::from_raw_parts(bodies.start as *const u8, bodies.len) })
+    }
+
+    fn put_back(&self, region: &Region) -> bool {
+        copy(log(region).bodies(), region.parts.state);
+        UNKNOWN.store(true, Ordering::Relaxed);
+        true
+    }
+}
+
+/// Adds those of the pages that a transaction has listed to the log that differ from the shadow. The list is in memory
+/// that it can write: each number is read once, then checked.
+fn append_listed(region: &Region, log: &PageLog<'_>, count: u32) -> bool {
+    listed(region, count).all(|number| log.append_changed(number, region.parts.state))
+}
+
+/// The numbers that the stage lists, as many as fit into it.
+fn listed(region: &Region, count: u32) -> impl Iterator<Item = usize> {
+    let stage = region.parts.stage;
+    (0..(count as usize).min(stage.len / size_of::<u32>())).map(move |i| {
+        let at = (stage.start + i * size_of::<u32>()) as *const AtomicU32;
+        // SAFETY: the stage is mapped, aligned, and as long; whatever it holds is a number.
+        unsafe { &*at }.load(Ordering::Relaxed) as usize
+    })
+}
+
+/// Copies those pages of a run of the state that differ from the shadow back from it.
+fn put_back(region: &Region, run: Span) {
+    let (state, shadow) = (region.parts.state, shadow(region));
+    for at in (run.start..run.end()).step_by(PAGE) {
+        let page = Span { start: at, len: PAGE };
+        let committed = shadow.part(at - state.start, PAGE);
+        if differs(page, committed) {
+            copy(committed, page);
+        }
+    }
+}
+
+/// Puts back what the dead transaction has written. False where not all of that is known.
+fn put_back_written(region: &Region, remains: &Remains) -> bool {
+    if let Some(count) = remains.listed {
+        let state = region.parts.state;
+        let pages = listed(region, count).filter(|number| *number < state.len / PAGE);
+        pages.for_each(|number| put_back(region, state.part(number * PAGE, PAGE)));
+        return true;
+    }
+    [remains.process, remains.keeper].into_iter().flatten().any(|pid| put_back_found(region, pid).unwrap_or(false))
+}
+
+/// The same by the page table that process `pid` holds. False where that is gone, or went meanwhile.
+fn put_back_found(region: &Region, pid: i32) -> Result<bool, Errno> {
+    let state = region.parts.state;
+    let table = Pagemap::of(pid)?;
+    table.find(Pages::Touched, state, |run| put_back(region, run))?;
+    let mut is_there = false;
+    table.find(Pages::Present, state.part(0, PAGE), |_| is_there = true)?;
+    Ok(is_there)
+}
+
+/// The numbers of the pages of a commit, listed in the stage; in the transaction.
+struct List<'a> {
+    region: &'a Region,
+    mailbox: &'a Mailbox,
+    count: u32,
+}
+
+impl<'a> List<'a> {
+    fn new(region: &'a Region, mailbox: &'a Mailbox) -> Self {
+        Self { region, mailbox, count: 0 }
+    }
+
+    /// Whether there is room for the pages of `run`.
+    fn fits(&self, run: Span) -> bool {
+        self.count as usize + run.len / PAGE <= self.region.parts.stage.len / size_of::<u32>()
+    }
+
+    /// Lists the pages of `run`; has the daemon take the list first where it is full.
+    fn add(&mut self, run: Span) -> Result<(), Refused> {
+        for at in (run.start..run.end()).step_by(PAGE) {
+            if !self.fits(Span { start: at, len: PAGE }) {
+                let number = self.ask(false);
+                link::wait(self.mailbox, number)?;
+                self.count = 0;
+            }
+            // A state has less than 2^32 pages: it is declared smaller.
+            #[allow(clippy::cast_possible_truncation)]
+            let number = ((at - self.region.parts.state.start) / PAGE) as u32;
+            let place = (self.region.parts.stage.start + self.count as usize * size_of::<u32>()) as *const AtomicU32;
+            // SAFETY: there is room for it, as asked above; the stage is mapped, writable and aligned.
+            unsafe { &*place }.store(number, Ordering::Relaxed);
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    /// Asks the daemon to take what is listed, and answers the request's number.
+    fn ask(&self, last: bool) -> u32 {
+        self.mailbox.pages.store(self.count, Ordering::Relaxed);
+        link::ask(self.mailbox, Request::CommitInPlace, last)
+    }
+}
