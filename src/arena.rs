@@ -7,7 +7,10 @@
 //! the end     a sentinel block
 //! ```
 
+mod forecast;
 pub(crate) mod free;
+
+pub(crate) use forecast::{Forecast, block_at, header_of, is_possible};
 
 use crate::span::Span;
 use rlsf::Tlsf;
@@ -94,10 +97,45 @@ impl Arena {
         self.lock.load(Ordering::Relaxed) != 0
     }
 
+    /// Frees the lock of whoever held it and is gone.
+    pub(crate) fn unlock(&self) {
+        self.lock.store(0, Ordering::Relaxed);
+    }
+
+    /// What of an arena at `start` its operations change, apart from blocks and from the lock.
+    pub(crate) fn words(start: usize) -> Span {
+        let from = std::mem::offset_of!(Self, live_bytes);
+        Span { start: start + from, len: size_of::<Self>() - from }
+    }
+
+    /// The memory that blocks are made of.
+    pub(crate) fn pool(&self) -> Span {
+        let number = |word: u64| usize::try_from(word).unwrap_or(0);
+        Span { start: number(self.pool_start), len: number(self.pool_len) }
+    }
+
     /// A block for `layout`, of which `asked` bytes were asked for; `None` where there is no room.
     pub(crate) fn allocate(&self, layout: Layout, asked: usize) -> Option<NonNull<u8>> {
+        self.allocate_after(layout, asked, || Some(()))
+    }
+
+    /// As [`allocate`](Self::allocate), for whoever has to know before it is written what will be: `log` is told under the
+    /// lock, unless there is no room.
+    pub(crate) fn allocate_logged(
+        &self,
+        layout: Layout,
+        asked: usize,
+        log: impl FnOnce(&Forecast),
+    ) -> Option<NonNull<u8>> {
+        self.allocate_after(layout, asked, || self.forecast_allocation(layout).map(|forecast| log(&forecast)))
+    }
+
+    /// Allocates where `first`, under the lock, answers something.
+    fn allocate_after(&self, layout: Layout, asked: usize, first: impl FnOnce() -> Option<()>) -> Option<NonNull<u8>> {
         let block = self.locked(|lists| {
-            let block = lists.allocate(layout)?;
+            first()?;
+            // SAFETY: the lock is held, and what `first` read of the lists it has read.
+            let block = unsafe { &mut *lists }.allocate(layout)?;
             let end = (block.as_ptr() as usize + layout.size()) as u64;
             // Under the lock, so that a load and a store do.
             if end > self.used_until.load(Ordering::Relaxed) {
@@ -114,12 +152,34 @@ impl Arena {
     /// # Safety
     /// `block` came from this arena's [`allocate`](Self::allocate) with `layout` and is not used any more.
     pub(crate) unsafe fn release(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller vouches.
-        self.locked(|lists| unsafe { lists.deallocate(block, layout.align()) });
+        self.locked(|lists| {
+            // SAFETY: the lock is held.
+            let lists = unsafe { &mut *lists };
+            // SAFETY: as the caller vouches.
+            unsafe { lists.deallocate(block, layout.align()) };
+        });
         self.live_bytes.fetch_sub(layout.size() as u64, Ordering::Relaxed);
     }
 
-    fn locked<R>(&self, work: impl FnOnce(&mut FreeLists) -> R) -> R {
+    /// As [`release`](Self::release), with `log` as in [`allocate_logged`](Self::allocate_logged).
+    ///
+    /// # Safety
+    /// As for [`release`](Self::release).
+    pub(crate) unsafe fn release_logged(&self, block: NonNull<u8>, layout: Layout, log: impl FnOnce(&Forecast)) {
+        self.locked(|lists| {
+            if let Some(forecast) = self.forecast_release(block.as_ptr() as usize, layout.align()) {
+                log(&forecast);
+                // SAFETY: the lock is held, and what the forecast read of the lists it has read.
+                let lists = unsafe { &mut *lists };
+                // SAFETY: as the caller vouches.
+                unsafe { lists.deallocate(block, layout.align()) };
+            }
+        });
+        self.live_bytes.fetch_sub(layout.size() as u64, Ordering::Relaxed);
+    }
+
+    /// Calls `work` with the free lists, which nobody else touches meanwhile.
+    fn locked<R>(&self, work: impl FnOnce(*mut FreeLists) -> R) -> R {
         let mut tries = 0u32;
         while self.lock.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
             tries += 1;
@@ -129,8 +189,7 @@ impl Arena {
                 std::thread::yield_now();
             }
         }
-        // SAFETY: the lock is ours, so nobody else touches the lists.
-        let result = work(unsafe { &mut *self.lists.get() });
+        let result = work(self.lists.get());
         self.lock.store(0, Ordering::Release);
         result
     }

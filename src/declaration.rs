@@ -11,6 +11,7 @@ use crate::mechanism_kind::MechanismKind;
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
 use crate::spare::Spare;
 use crate::sys::memory::PAGE;
+use crate::undo;
 use std::time::Duration;
 
 /// One kibibyte.
@@ -22,6 +23,11 @@ pub const GIB: usize = 1 << 30;
 
 /// The largest region, in bytes.
 pub const LARGEST_REGION: usize = 32 * GIB;
+
+/// The most bytes of an undo log's part unless declared.
+const UNDO_LOG: usize = 16 * MIB;
+/// The least: the heap's head, and some blocks.
+const LEAST_UNDO_LOG: usize = 64 * KIB;
 
 /// The most threads that a transaction may declare.
 const MOST_THREADS: usize = 4096;
@@ -46,6 +52,8 @@ pub struct Declaration {
     pub(crate) policy: Box<dyn RestartPolicy + Send>,
     pub(crate) spare: Spare,
     pub(crate) keeper: Option<bool>,
+    undo_log: Option<usize>,
+    pub(crate) check_declared: bool,
     pub(crate) kept_commits: usize,
     pub(crate) caches: Vec<Declared>,
 }
@@ -67,6 +75,8 @@ impl Declaration {
             policy: Box::new(Resume),
             spare: Spare::Cold,
             keeper: None,
+            undo_log: None,
+            check_declared: false,
             kept_commits: 0,
             caches: Vec::new(),
         }
@@ -140,7 +150,8 @@ impl Declaration {
 
     /// How many commits before the last one are kept, for a policy to go back to
     /// ([`Action::Older`](crate::Action::Older)): the last may hold already what makes the program crash. None unless
-    /// declared; each takes as much memory as the state, and makes commits copy what they overwrite.
+    /// declared; each takes as much memory as the state, and makes commits copy what they overwrite; under the
+    /// undo log, as much as its log, and what was released stays in use for so many commits more.
     pub fn kept_commits(mut self, kept: u8) -> Self {
         self.kept_commits = kept.into();
         self
@@ -151,6 +162,41 @@ impl Declaration {
     pub fn cache(mut self, name: impl Into<String>, bytes: usize, returns: Returns) -> Self {
         self.caches.push(Declared { name: name.into(), bytes: whole_pages(bytes), returns });
         self
+    }
+
+    /// Under the mechanism `undo-log`: how many bytes the log holds of what changes between two commits; as many as the
+    /// region has unless declared, and 16 MiB at the most. Twice that is taken, as two commits use it by turns, and as much
+    /// again for each older commit that is kept. A declared
+    /// piece takes its length and up to 47 bytes, a block that is allocated or released some 250, and the first of these
+    /// after a commit 4,400. A transaction that needs more has failed as [`Exhausted`](crate::FailureKind::Exhausted).
+    pub fn undo_log(mut self, bytes: usize) -> Self {
+        self.undo_log = Some(whole_pages(bytes));
+        self
+    }
+
+    /// Under the mechanism `undo-log`: at each commit, compares the state with the commit before, byte for byte, and
+    /// refuses it where something has changed that was not declared, with its address. For tests: it takes time and memory
+    /// for the whole region.
+    pub fn check_declared(mut self, check: bool) -> Self {
+        self.check_declared = check;
+        self
+    }
+
+    /// How many parts the undo log has: one for the epoch that is under way, one for the next, and two for each older
+    /// commit that is kept: for the way back to it, and for what is to be released when it is not kept any more.
+    pub(crate) fn undo_log_parts(&self) -> usize {
+        2 + 2 * self.kept_commits
+    }
+
+    /// Bytes of the stage part.
+    pub(crate) fn stage_len(&self) -> usize {
+        let room = self.undo_log.unwrap_or(self.bytes.min(UNDO_LOG));
+        self.mechanism.stage_len(undo::log::len(self.undo_log_parts(), room))
+    }
+
+    /// Bytes of what a transaction notes of its epoch.
+    pub(crate) fn notes_len(&self) -> usize {
+        self.mechanism.notes_len(undo::marks_len(self.bytes), if self.check_declared { self.bytes } else { 0 })
     }
 
     pub(crate) fn wants_keeper(&self) -> bool {
@@ -177,6 +223,18 @@ impl Declaration {
                 "scratch of {} bytes and {} threads with stacks of {} bytes are too much: 32 GiB, {MOST_THREADS} and 1 \
                  GiB are the most",
                 self.scratch, self.threads, self.stack
+            )));
+        }
+        let needs_log = self.mechanism.needs_declared_writes();
+        if let Some(room) = self.undo_log.filter(|room| *room < LEAST_UNDO_LOG || *room > LARGEST_REGION) {
+            return Err(self.refused(format!(
+                "an undo log of {room} bytes is too small or too large: {LEAST_UNDO_LOG} are the least, 32 GiB the most"
+            )));
+        }
+        if self.check_declared && !needs_log {
+            return Err(self.refused(format!(
+                "under {} nothing is declared, so there is nothing to check: `check_declared` is for undo-log",
+                self.mechanism
             )));
         }
         if self.heartbeat.is_zero() {

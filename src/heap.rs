@@ -18,6 +18,7 @@ use crate::region::{self, STATE_ARENA, StateHead};
 use crate::span::Span;
 use crate::sys::memory::{self, PAGE};
 use crate::sys::process;
+use crate::undo;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::NonNull;
 
@@ -88,7 +89,11 @@ unsafe impl GlobalAlloc for Heap {
             return unsafe { System.alloc(layout) };
         }
         let (padded, zeroed) = environment::block(layout);
-        match arena(source).and_then(|arena| arena.allocate(padded, layout.size())) {
+        let allocate = |arena: &'static Arena| match source {
+            Source::Region if undo::is_logging() => undo::allocate(arena, padded, layout.size()),
+            _ => arena.allocate(padded, layout.size()),
+        };
+        match arena(source).and_then(allocate) {
             Some(block) if zeroed => {
                 // SAFETY: the block was made just now, with this many bytes.
                 unsafe { block.as_ptr().write_bytes(0, padded.size()) };
@@ -116,8 +121,12 @@ unsafe impl GlobalAlloc for Heap {
             return;
         };
         if let (Some(arena), Some(block)) = (arena(owner), NonNull::new(block)) {
-            // SAFETY: the block lies in this arena, so it came from it, with this layout.
-            unsafe { arena.release(block, layout) };
+            match owner {
+                // SAFETY: the block lies in this arena, so it came from it, with this layout.
+                Source::Region if undo::is_logging() => unsafe { undo::release(arena, block, layout) },
+                // SAFETY: as above.
+                _ => unsafe { arena.release(block, layout) },
+            }
         }
     }
 
@@ -152,11 +161,19 @@ fn exhausted(source: Source, bytes: usize) -> ! {
     };
     let free = arena(source).map_or(0, |arena| (span.len as u64).saturating_sub(arena.live_bytes()));
     if let Some(mailbox) = here::mailbox() {
-        mailbox.fail_exhausted(&format_args!(
-            "no room for {bytes} bytes in {what}: {free} of {} bytes are free, in pieces that are too small; declare \
-             more by {by}",
-            span.len
-        ));
+        match undo::freed_bytes() {
+            freed if freed > 0 && source == Source::Region => mailbox.fail_exhausted(&format_args!(
+                "no room for {bytes} bytes in {what}: {free} of {} bytes are free, in pieces that are too small, and \
+                 {freed} bytes that were released can be used when no commit that is kept has them; commit earlier, or \
+                 declare more by {by}",
+                span.len
+            )),
+            _ => mailbox.fail_exhausted(&format_args!(
+                "no room for {bytes} bytes in {what}: {free} of {} bytes are free, in pieces that are too small; declare \
+                 more by {by}",
+                span.len
+            )),
+        }
     }
     process::exit_now(0)
 }

@@ -181,6 +181,7 @@ pub(crate) fn work(
         settled: Cell::new(false),
         outstanding: Cell::new(None),
         prepared: Cell::new(mailbox.standby.started_by.load(Ordering::Relaxed) != Start::Cold as u32),
+        handler_seen_ns: Cell::new(0),
     };
     let result = match entered.and_then(|()| crashed(region, &begin)) {
         Ok(crashed) => panics::catch(|| live(&mut tx, program, history, begin, crashed)).and_then(|result| result),
@@ -208,6 +209,7 @@ fn live(
     begin: Begin,
     crashed: Option<CrashedRegion<'_>>,
 ) -> Result<(), Failure> {
+    tx.mechanism.start(tx.region);
     here::set_source(Source::Region);
     begin.how.environment.set();
     if begin.how.kept {
@@ -253,6 +255,7 @@ fn report_operations(tx: &Tx<'_>) {
 
 /// Makes the state anew and commits it.
 fn make_state(tx: &mut Tx<'_>, program: &Program<'_>) -> Result<(), Failure> {
+    tx.mechanism.before_made_anew(tx.region);
     // SAFETY: what was in the state is given up; nothing borrows from it yet.
     unsafe { StateHead::format(tx.region.parts.state) };
     let root = (program.make)();

@@ -1,6 +1,7 @@
 //! The mechanisms by name, and what memory each takes: known before there is a region, for a declaration to count.
 
 use crate::mechanism::{page_log, stage};
+use crate::sys::memory::PAGE;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,11 +15,19 @@ pub enum MechanismKind {
     FullCopy,
     /// The transaction works in place; a commit copies the pages that it has written since the one before.
     DirtyPages,
+    /// The transaction works in place, and logs the old bytes of what it declares before it writes; a commit empties the
+    /// log by one store, without the daemon. For states that change through [`Logged`](crate::Logged) and its like only.
+    UndoLog,
 }
 
 impl MechanismKind {
     /// All mechanisms.
-    pub const ALL: [Self; 3] = [Self::CopyOnWrite, Self::FullCopy, Self::DirtyPages];
+    pub const ALL: [Self; 4] = [Self::CopyOnWrite, Self::FullCopy, Self::DirtyPages, Self::UndoLog];
+
+    /// Whether the program has to declare what it writes, so that a state of ordinary collections does not do.
+    pub const fn needs_declared_writes(self) -> bool {
+        matches!(self, Self::UndoLog)
+    }
 
     /// The name, as on the command line and in results.
     pub const fn name(self) -> &'static str {
@@ -26,6 +35,7 @@ impl MechanismKind {
             Self::CopyOnWrite => "copy-on-write",
             Self::FullCopy => "full-copy",
             Self::DirtyPages => "dirty-pages",
+            Self::UndoLog => "undo-log",
         }
     }
 
@@ -39,15 +49,18 @@ impl MechanismKind {
             Self::DirtyPages => {
                 "works in place; a commit copies the pages written since the one before, as the kernel tracks them"
             }
+            Self::UndoLog => "works in place; old bytes are logged before a declared write, a commit is one store",
         }
     }
 
-    /// Bytes of the backing part for a state of `bytes` of which `kept` older commits are kept: the log, or the slots.
+    /// Bytes of the backing part for a state of `bytes` of which `kept` older commits are kept: the log, or the slots, or a place for a crashed
+    /// state.
     pub(crate) fn backing_len(self, bytes: usize, kept: usize) -> usize {
         match self {
             Self::CopyOnWrite => page_log::len(bytes, kept),
             Self::FullCopy => (2 + kept) * bytes,
             Self::DirtyPages => bytes + page_log::len(bytes, kept),
+            Self::UndoLog => bytes,
         }
     }
 
@@ -57,19 +70,25 @@ impl MechanismKind {
         self == Self::FullCopy
     }
 
-    /// Bytes of the stage part.
-    pub(crate) fn stage_len(self) -> usize {
+    /// Bytes of the stage part, where an undo log takes so many.
+    pub(crate) fn stage_len(self, undo_log: usize) -> usize {
         match self {
             Self::CopyOnWrite | Self::DirtyPages => stage::LEN,
             Self::FullCopy => 0,
+            Self::UndoLog => undo_log,
         }
+    }
+
+    /// Bytes of what a transaction notes of its epoch, where marks take so many and a snapshot so many.
+    pub(crate) fn notes_len(self, marks: usize, snapshot: usize) -> usize {
+        if self.needs_declared_writes() { marks.next_multiple_of(PAGE) + snapshot } else { 0 }
     }
 
     /// The most bytes of private copies that a transaction comes to hold.
     pub(crate) fn private_copies(self, bytes: usize) -> usize {
         match self {
             Self::CopyOnWrite => bytes,
-            Self::FullCopy | Self::DirtyPages => 0,
+            Self::FullCopy | Self::DirtyPages | Self::UndoLog => 0,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 thread_local! {
     // Const and without a destructor, so that a signal handler may read it.
     static LAST: Cell<(Text, Text)> = const { Cell::new((Text::EMPTY, Text::EMPTY)) };
+    static ABORTS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Keeps each panic's message and place for the boundary that catches it. Panics in transactions are silent outcomes;
@@ -29,9 +30,16 @@ pub(crate) fn install_hook() {
     });
 }
 
-/// The message of the panic that this thread is in. Async-signal-safe.
+/// The message of the panic, or of the abort, that this thread is in. Async-signal-safe.
 pub(crate) fn present() -> Text {
-    if std::thread::panicking() { LAST.get().0 } else { Text::EMPTY }
+    if std::thread::panicking() || ABORTS.get() { LAST.get().0 } else { Text::EMPTY }
+}
+
+/// Ends this process by an abort that is told with a note of why.
+pub(crate) fn abort(why: Text) -> ! {
+    LAST.set((why, Text::EMPTY));
+    ABORTS.set(true);
+    std::process::abort()
 }
 
 /// Runs `work`; a panic becomes a failure with its message and place.

@@ -15,6 +15,8 @@ pub enum Point {
     Stage,
     /// Transaction: the commit is staged whole, the daemon has not been asked yet.
     Staged,
+    /// Transaction: it has made the commit true by itself (undo log), and has not gone on yet.
+    Flipped,
     /// Daemon: the commit was asked for, nothing is logged yet.
     Log,
     /// Daemon: in the middle of making the commit true.

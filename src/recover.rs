@@ -123,7 +123,7 @@ impl Supervision<'_> {
             _ if how.kept => mechanism.keep(region),
             _ => restore(0)?,
         }
-        self.went_back += last - region.ledger().commit.load(Ordering::Relaxed);
+        self.went_back += last.saturating_sub(region.ledger().commit.load(Ordering::Relaxed));
         let recovery = recovery(new, decision, gone_ns, decided_ns, clock::now_ns());
         self.report.add(Recovery { kept: how.kept, ..recovery });
         if gives_up {

@@ -12,7 +12,7 @@
 //! caches as        memfd, sealed        rw    rw          rw                     not
 //! they were
 //! empty caches     private, empty       -     -           rw, its own            -
-//! scratch          private, empty       -     -           rw, its own            -
+//! scratch, notes   private, empty       -     -           rw, its own            -
 //! stacks           private, empty       -     signal      rw, its own            -
 //!                                             stack
 //! ```
@@ -52,6 +52,7 @@ const SEAT: usize = size_of::<Mailbox>().next_multiple_of(PAGE);
 pub(crate) const STATE_ARENA: usize = 1024;
 
 /// What the state begins with. Committed and restored with everything else.
+#[derive(Debug)]
 #[repr(C)]
 pub(crate) struct StateHead {
     /// Operations completed.
@@ -70,6 +71,14 @@ pub(crate) struct StateHead {
 }
 
 const _: () = assert!(size_of::<StateHead>() <= STATE_ARENA);
+
+impl Default for StateHead {
+    /// That of a state that was never made.
+    fn default() -> Self {
+        // SAFETY: bytes of zero are an empty head.
+        unsafe { std::mem::zeroed() }
+    }
+}
 
 impl StateHead {
     /// How many operations can be skipped between two commits.
@@ -101,6 +110,20 @@ impl StateHead {
         let start = std::ptr::from_ref(self) as usize + STATE_ARENA;
         // SAFETY: a head lies at the start of a mapped state, whose heap is behind it.
         unsafe { Arena::at(start) }
+    }
+
+    /// Its words, those skips that are not in use left out.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        let fixed = [&self.operations, &self.root, &self.result, &self.done, &self.skip_count];
+        fixed.into_iter().chain(self.skipped()).map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// Makes it equal to `other`.
+    pub(crate) fn copy_from(&self, other: &Self) {
+        let fixed = [&self.operations, &self.root, &self.result, &self.done, &self.skip_count];
+        for (word, value) in fixed.into_iter().chain(&self.skips).zip(other.words()) {
+            word.store(value, Ordering::Relaxed);
+        }
     }
 
     fn skipped(&self) -> &[AtomicU64] {
@@ -156,6 +179,8 @@ pub(crate) struct Ledger {
     pub(crate) whole: AtomicU32,
     /// The daemon's incarnations so far.
     pub(crate) incarnations: AtomicU64,
+    /// Undo log: 1 while a crashed state is put back from the backing.
+    pub(crate) putting_back: AtomicU64,
 }
 
 /// Where the parts of a region lie.
@@ -172,6 +197,8 @@ pub(crate) struct Parts {
     kept_caches: Span,
     empty_caches: Span,
     pub(crate) scratch: Span,
+    /// Undo log: what a transaction notes of its epoch. Else empty.
+    pub(crate) notes: Span,
     pub(crate) signal_stack: Span,
     pub(crate) keeper_stack: Span,
     pub(crate) threads: Span,
@@ -191,13 +218,14 @@ impl Parts {
         Self {
             state: next(declaration.bytes),
             backing: next(declaration.mechanism.backing_len(declaration.bytes, declaration.kept_commits)),
-            stage: next(declaration.mechanism.stage_len().max(PAGE)),
+            stage: next(declaration.stage_len().max(PAGE)),
             seats: next(SEATS * SEAT),
             daemon_mailbox: next(size_of::<Mailbox>()),
             ledger: next(size_of::<Ledger>()),
             kept_caches: next(cache::bytes(&declaration.caches, Returns::AsItWas)),
             empty_caches: next(cache::bytes(&declaration.caches, Returns::Empty)),
             scratch: next(declaration.scratch.max(PAGE)),
+            notes: next(declaration.notes_len()),
             signal_stack: next(SIGNAL_STACK),
             keeper_stack: next(KEEPER_STACK),
             threads: next(declaration.threads * thread_slot),
@@ -240,7 +268,7 @@ pub(crate) struct Region {
 pub(crate) fn bytes_declared(declaration: &Declaration) -> u64 {
     let parts = Parts::new(0, declaration);
     let shared = [parts.state, parts.backing, parts.stage, parts.seats, parts.daemon_mailbox, parts.ledger];
-    let private = [parts.scratch, parts.signal_stack, parts.keeper_stack];
+    let private = [parts.scratch, parts.notes, parts.signal_stack, parts.keeper_stack];
     let caches = parts.kept_caches.len + parts.empty_caches.len;
     let stacks = declaration.threads * (declaration.stack + SIGNAL_STACK);
     let fixed: usize = shared.iter().chain(&private).map(|part| part.len).sum();
@@ -301,8 +329,9 @@ impl Region {
         let parts = &self.parts;
         let threads = (0..parts.thread_count()).flat_map(|i| <[Span; 2]>::from(parts.thread(i)));
         let empty_caches = Some(parts.empty_caches).filter(|part| part.len > 0);
+        let notes = Some(parts.notes).filter(|part| part.len > 0);
         let private = [parts.scratch, parts.signal_stack, parts.keeper_stack];
-        for part in private.into_iter().chain(empty_caches).chain(threads) {
+        for part in private.into_iter().chain(empty_caches).chain(notes).chain(threads) {
             let failed = |errno| Error::system(format!("daemon `{}`: private memory", self.declaration.name), errno);
             memory::map_empty(part).map_err(failed)?;
         }

@@ -46,6 +46,8 @@ pub struct Tx<'a> {
     pub(crate) prepared: Cell<bool>,
     /// The commit that was asked for and not waited for.
     pub(crate) outstanding: Cell<Option<u32>>,
+    /// When it looked last for somebody else's crash handler, where it does not do so at each commit.
+    pub(crate) handler_seen_ns: Cell<u64>,
 }
 
 impl<'a> Tx<'a> {
@@ -64,6 +66,7 @@ impl<'a> Tx<'a> {
             settled: Cell::new(false),
             prepared: Cell::new(true),
             outstanding: Cell::new(None),
+            handler_seen_ns: Cell::new(0),
         }
     }
 }
@@ -256,12 +259,17 @@ impl Tx<'_> {
         let was_running = self.mailbox.phase.load(Ordering::Relaxed) == Phase::Running as u32;
         self.enter_phase(Phase::Committing);
         self.beat();
+        self.mechanism.examine(self.region)?;
         self.head().forget_passed_skips(self.operations());
-        if !notice::is_installed() {
+        let is_quick = self.mechanism.commits_by_itself() && until != Until::LastOfAll;
+        // A system call, which a commit at the speed of memory does not make each time.
+        if (!is_quick || self.handler_is_due()) && !notice::is_installed() {
             self.mailbox.foreign_handler.store(1, Ordering::Relaxed);
         }
         let committed = self.mechanism.commit(self.region, self.mailbox, until);
-        self.beat();
+        if !is_quick {
+            self.beat();
+        }
         if was_running {
             self.go_steady();
         }
@@ -269,6 +277,17 @@ impl Tx<'_> {
         let number = committed.map_err(|_| refused())?;
         self.outstanding.set(number);
         Ok(number)
+    }
+
+    /// Whether it is time to look for somebody else's crash handler again.
+    fn handler_is_due(&self) -> bool {
+        const AGAIN_NS: u64 = 1_000_000;
+        let now_ns = self.mailbox.beat_ns.load(Ordering::Relaxed);
+        let is_due = now_ns.saturating_sub(self.handler_seen_ns.get()) > AGAIN_NS;
+        if is_due {
+            self.handler_seen_ns.set(now_ns);
+        }
+        is_due
     }
 
     /// Runs `work` with temporaries in scratch, which is emptied afterwards, and answers a clone of its result that

@@ -11,7 +11,6 @@ mod recoveries;
 #[path = "floor/refused.rs"]
 mod refused;
 
-use crashbed::MechanismKind;
 use std::process::ExitCode;
 use support::{Scenario, Test, passes};
 
@@ -43,7 +42,7 @@ fn main() -> ExitCode {
 
 /// Plays a scenario that must succeed under each mechanism.
 fn each(scenario: &str) {
-    for mechanism in MechanismKind::ALL {
+    for mechanism in support::mechanisms() {
         passes(scenario, mechanism.name());
     }
 }

@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn law_1_the_root_never_crashes() {
-    for mechanism in MechanismKind::ALL {
+    for mechanism in support::mechanisms() {
         let ended = passes("every-crash", mechanism.name());
         assert!(ended.out.contains("the root lives"), "{ended:#?}");
     }
@@ -93,7 +93,7 @@ fn law_4_a_process_writes_its_own_region_only() {
 }
 
 fn law_5_a_transaction_cannot_write_its_commit() {
-    for mechanism in MechanismKind::ALL {
+    for mechanism in support::mechanisms() {
         passes("scribbles", mechanism.name());
         passes("commits-are-out-of-reach", mechanism.name());
         fails("commits-what-it-scribbled", mechanism.name(), "not the last commit");
@@ -107,14 +107,14 @@ fn law_6_errors_and_panics_are_not_crashes() {
 
 fn law_7_recovered_state_is_a_commit() {
     each("crashes-everywhere");
-    for mechanism in MechanismKind::ALL {
+    for mechanism in support::mechanisms() {
         fails("commits-half-an-operation", mechanism.name(), "no commit that was made");
     }
 }
 
 fn law_8_nothing_leaves_before_its_commit() {
     each("readers");
-    for mechanism in MechanismKind::ALL {
+    for mechanism in support::mechanisms() {
         fails("reads-half-commits", mechanism.name(), "a torn pair");
     }
     fails("reads-past-the-gate", MechanismKind::FullCopy.name(), "a torn pair");

@@ -15,7 +15,11 @@ fn crashbed(folder: &Path, arguments: &[&str]) -> Output {
 /// A run of a suite with all policies and mechanisms, which the other keys of its factors follow.
 fn run(name: &str, factors: &str) -> Results {
     let policies: Vec<&str> = crashbed_policies::ALL.iter().map(|policy| policy.name).collect();
-    let mechanisms: Vec<&str> = MechanismKind::ALL.iter().map(|mechanism| mechanism.name()).collect();
+    let mechanisms: Vec<&str> = MechanismKind::ALL
+        .into_iter()
+        .filter(|mechanism| !mechanism.needs_declared_writes())
+        .map(MechanismKind::name)
+        .collect();
     let suite = format!(
         "name = \"{name}\"\nquestion = \"Does it come through?\"\nseed = 3\n[factors]\npolicy = {policies:?}\nmechanism = \
          {mechanisms:?}\n{factors}"

@@ -94,8 +94,9 @@ impl<S: Recoverable + Default> Daemon<S> {
     /// Under copy on write the doomed child has written no page, so its death frees less than that of a transaction.
     ///
     /// # Errors
-    /// Where the kernel refuses a call, and [`Error::Floor`] where a child ended otherwise than planned, such as by a
-    /// panic or a crash of `first_operation`. [`Error::Stopping`] when the tree shuts down.
+    /// Where the kernel refuses a call; [`Error::Declaration`] under the undo log, which has no floor of this kind; and
+    /// [`Error::Floor`] where a child ended otherwise than planned, such as by a panic or a crash of `first_operation`.
+    /// [`Error::Stopping`] when the tree shuts down.
     pub fn floor(
         &mut self,
         notice: BareNotice,
@@ -104,6 +105,13 @@ impl<S: Recoverable + Default> Daemon<S> {
         first_operation: impl Fn(&Tx<'_>, &mut S) + Sync,
     ) -> Result<Lap> {
         let region = self.core.region();
+        if region.declaration.mechanism.needs_declared_writes() {
+            let what = format!(
+                "the floor's processes declare no writes: there is none under {}",
+                region.declaration.mechanism
+            );
+            return Err(Error::Declaration { daemon: region.declaration.name.clone(), what });
+        }
         let mechanism = self.core.mechanism();
         mechanism.begin(region).map_err(failed("closing the gate"))?;
         let lap = lap::lap(&self.core, notice, start, work, &|tx, root| {

@@ -9,7 +9,9 @@ mod dirty_pages;
 mod full_copy;
 pub(crate) mod page_log;
 pub(crate) mod stage;
+mod undo_log;
 
+use crate::failure::Failure;
 use crate::link::Refused;
 use crate::mailbox::Mailbox;
 use crate::mechanism_kind::MechanismKind;
@@ -62,6 +64,22 @@ pub(crate) trait Mechanism: Sync {
     /// Whether a successor finds the last commit in place without the daemon's help, so that a crash handler may
     /// release it.
     fn restores_by_itself(&self) -> bool;
+
+    /// In the transaction: the state is in place, and its work is about to begin.
+    fn start(&self, _: &Region) {}
+
+    /// In the transaction: the state is about to be made anew.
+    fn before_made_anew(&self, _: &Region) {}
+
+    /// In the transaction, before a commit: whether the state may become one; else why not.
+    fn examine(&self, _: &Region) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Whether the transaction makes its commits true by itself, at the speed of memory.
+    fn commits_by_itself(&self) -> bool {
+        false
+    }
 
     /// In a spare, which has touched the state by reading: makes what it touched count as not written.
     fn ready(&self, _: &Region) {}
@@ -134,5 +152,6 @@ pub(crate) fn of(kind: MechanismKind) -> &'static dyn Mechanism {
         MechanismKind::CopyOnWrite => &copy_on_write::CopyOnWrite,
         MechanismKind::FullCopy => &full_copy::FullCopy,
         MechanismKind::DirtyPages => &dirty_pages::DirtyPages,
+        MechanismKind::UndoLog => &undo_log::UndoLog,
     }
 }

@@ -3,7 +3,7 @@
 use crate::support::board::Board;
 use crate::support::fault::{self, Fault};
 use crate::support::{self, declaration, play};
-use crashbed::{Daemon, Declaration, Intensity, KIB, MechanismKind, Outcome, Returns, Root, Spare, Tx};
+use crashbed::{Daemon, Declaration, Intensity, KIB, Outcome, Returns, Root, Spare, Tx};
 use crashbed_policies::CheckpointResume;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -227,7 +227,10 @@ pub(crate) fn random_programs_find_what_the_model_says() {
         2 => Just(Step::Commit),
         2 => proptest::sample::select(faults).prop_map(Step::Crash),
     ];
-    let kinds = (proptest::sample::select(&MechanismKind::ALL[..]), proptest::sample::select(Spare::all().to_vec()));
+    let kinds = (
+        proptest::sample::select(support::mechanisms().collect::<Vec<_>>()),
+        proptest::sample::select(Spare::all().to_vec()),
+    );
     let programs = (kinds, proptest::collection::vec(step, 1..40));
     let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
     let result = TestRunner::new(config).run(&programs, |((mechanism, spare), steps)| {

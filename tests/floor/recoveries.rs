@@ -116,7 +116,7 @@ pub(crate) fn daemon_dies() -> crashbed::Result<()> {
 }
 
 pub(crate) fn a_daemon_that_dies_takes_its_lap_along() {
-    for mechanism in MechanismKind::ALL {
+    for mechanism in crate::support::mechanisms() {
         for start_number in 0..STARTS.len() {
             let ended =
                 start("daemon-dies", &format!("{mechanism} {start_number}")).finish(LIMIT, Duration::from_secs(2));

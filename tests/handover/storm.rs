@@ -5,7 +5,7 @@ use crate::support::board::Board;
 use crate::support::fault::Fault;
 use crate::support::held::{Held, compare, held};
 use crate::support::{SPARES, declaration, numbers, start};
-use crashbed::{Daemon, Intensity, MechanismKind, Outcome, Root};
+use crashbed::{Daemon, Intensity, Outcome, Root};
 use crashbed_policies::CheckpointResume;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const LIVES: usize = 0;
 /// A storm of so many seconds, were the pace kept, under each mechanism with each spare. Tells the pace.
 pub(crate) fn of_seconds(seconds: u32) {
     let limit = Duration::from_secs(30) + PACE * 1000 * seconds * SLOWEST;
-    for (mechanism, spare) in MechanismKind::ALL.into_iter().flat_map(|m| SPARES.map(|spare| (m, spare))) {
+    for (mechanism, spare) in crate::support::mechanisms().flat_map(|m| SPARES.map(|spare| (m, spare))) {
         let ended = start("storm", &format!("{mechanism} {spare} {seconds}")).finish(limit, Duration::ZERO);
         assert!(ended.status.success(), "{mechanism} {spare}: {ended:#?}");
         println!("{mechanism}, {spare}: {}", ended.out.trim_end());

@@ -7,6 +7,7 @@ use crate::record::Levels;
 use crate::suite::{Batch, Factors, Stencil, Suite};
 use crate::when::Trigger;
 use crate::workloads::stencil::Heat;
+use crashbed::MechanismKind;
 use std::collections::HashMap;
 
 /// What is wrong, and where.
@@ -21,7 +22,7 @@ pub(super) struct Wrong {
 
 pub(super) fn check(suite: &Suite) -> Result<(), Wrong> {
     for (number, block) in suite.factors.iter().enumerate() {
-        let checked = regions(suite, block).and_then(|()| batches(suite, block));
+        let checked = declared(block).and_then(|()| regions(suite, block)).and_then(|()| batches(suite, block));
         checked.map_err(|(key, problem)| Wrong { key, block: number, problem })?;
     }
     overlap(suite)?;
@@ -59,6 +60,21 @@ fn residual(suite: &Suite) -> Checked {
         return Err((&["workload", "stencil", "steps"], problem));
     }
     Ok(())
+}
+
+/// No workload's state is made of fields that log their changes.
+fn declared(block: &Factors) -> Checked {
+    let needs = |name: &&String| name.parse().is_ok_and(MechanismKind::needs_declared_writes);
+    match (block.mechanism.iter().find(needs), block.workload.first()) {
+        (Some(mechanism), Some(workload)) => {
+            let problem = format!(
+                "the mechanism `{mechanism}` is for states that declare what they write, and the workload `{workload}` does \
+                 not: leave it out"
+            );
+            Err((&["factors", "mechanism"], problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn regions(suite: &Suite, block: &Factors) -> Checked {
