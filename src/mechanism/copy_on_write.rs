@@ -119,7 +119,7 @@ impl Mechanism for CopyOnWrite {
             return Ok(());
         }
         gate::close(region)?;
-        log(region).go_back(back, |_| {});
+        log(region).go_back(back);
         gate::open(region)
     }
 
@@ -134,7 +134,7 @@ impl Mechanism for CopyOnWrite {
     fn recover(&self, region: &Region) -> Result<(), Errno> {
         let log = log(region);
         gate::close(region)?;
-        log.finish_going_back(|_| {});
+        log.finish_going_back();
         if log.is_decided() {
             apply(region, &log)
         } else if region.ledger().commit.load(Ordering::Acquire) > 0 {

@@ -62,11 +62,6 @@ fn log(region: &Region) -> PageLog<'_> {
     PageLog::new(region.ledger(), shadow, region.parts.backing.behind(shadow.len), region.declaration.kept_commits)
 }
 
-/// The page of the state that is this one in the shadow.
-fn in_state(region: &Region, page: Span) -> Span {
-    region.parts.state.part(page.start - shadow(region).start, page.len)
-}
-
 impl Mechanism for DirtyPages {
     unsafe fn enter(&self, region: &Region) -> Result<(), Errno> {
         if let Ok(tracker) = userfaultfd::track(region.parts.state) {
@@ -193,10 +188,11 @@ impl Mechanism for DirtyPages {
         log.clear();
         let known = put_back_written(region, remains);
         point::pass(Point::DaemonRestore);
-        if !known || UNKNOWN.swap(false, Ordering::Relaxed) || region.may_be_swapped {
+        // An older commit may need pages that were free in a newer one, and that nobody counts as written since.
+        let went_back = log.go_back(back);
+        if !known || went_back || UNKNOWN.swap(false, Ordering::Relaxed) || region.may_be_swapped {
             put_back(region, region.parts.state);
         }
-        log.go_back(back, |page| copy(page, in_state(region, page)));
         Ok(())
     }
 
@@ -215,7 +211,7 @@ impl Mechanism for DirtyPages {
     fn recover(&self, region: &Region) -> Result<(), Errno> {
         gate::close(region)?;
         let log = log(region);
-        log.finish_going_back(|_| {});
+        log.finish_going_back();
         if log.is_decided() {
             log.apply();
         }

@@ -244,21 +244,23 @@ impl<'a> PageLog<'a> {
         pages.store(filled, Ordering::Relaxed);
     }
 
-    /// Makes the commit that is `back` before the last one the last one, or the oldest that is kept; `put_back` is
-    /// called with each page of the target that has changed.
-    pub(super) fn go_back(&self, back: u8, put_back: impl FnMut(Span)) {
+    /// Makes the commit that is `back` before the last one the last one, or the oldest that is kept. Whether that
+    /// is another one.
+    pub(super) fn go_back(&self, back: u8) -> bool {
         let last = self.ledger.commit.load(Ordering::Relaxed);
         let oldest = self.ledger.oldest.load(Ordering::Relaxed).max(1);
         let to = last.saturating_sub(back.into()).max(oldest);
-        if self.keeps > 0 && to < last {
+        let goes_back = self.keeps > 0 && to < last;
+        if goes_back {
             self.ledger.back_from.store(last, Ordering::Relaxed);
             self.ledger.back_to.store(to, Ordering::Release);
-            self.finish_going_back(put_back);
+            self.finish_going_back();
         }
+        goes_back
     }
 
     /// Goes back where that was begun.
-    pub(super) fn finish_going_back(&self, mut put_back: impl FnMut(Span)) {
+    pub(super) fn finish_going_back(&self) {
         let (from, to) = (self.ledger.back_from.load(Ordering::Relaxed), self.ledger.back_to.load(Ordering::Acquire));
         if to == 0 {
             return;
@@ -266,9 +268,7 @@ impl<'a> PageLog<'a> {
         for number in (to..from).rev() {
             let (pages, saved) = self.way_back(number);
             for (i, &number) in saved.numbers(pages.load(Ordering::Relaxed)).iter().enumerate() {
-                let page = self.target.part(number as usize * PAGE, PAGE);
-                copy(saved.body(i), page);
-                put_back(page);
+                copy(saved.body(i), self.target.part(number as usize * PAGE, PAGE));
             }
             point::pass(Point::DaemonRestore);
         }

@@ -286,3 +286,28 @@ pub(crate) fn told_in_full() -> crashbed::Result<()> {
         })
         .run()
 }
+
+/// What the last commit has as free memory, the commit before has in use: its bytes come back.
+pub(crate) fn older_with_holes() -> crashbed::Result<()> {
+    const BLOCKS: u8 = 64;
+    let block = |byte: u8| vec![byte; 3 * 4096];
+    Root::new()
+        .declare(declaration().kept_commits(1), |daemon: &mut Daemon<Vec<Vec<u8>>>| {
+            let outcome = daemon.transaction(Script(vec![Decision::now(Action::Older(1))]), |tx, blocks| {
+                if tx.crash().is_some() {
+                    return Ok(blocks.iter().zip(0..).filter(|(held, byte)| **held == block(*byte)).count() as u64);
+                }
+                blocks.extend((0..BLOCKS).map(block));
+                tx.commit()?;
+                // All of them are released, and their memory is written over and is free again when it is committed.
+                blocks.clear();
+                drop((0..BLOCKS).map(|_| block(0xff)).collect::<Vec<_>>());
+                tx.commit()?;
+                Fault::NullWrite.strike();
+                Ok(0)
+            })?;
+            assert_eq!(outcome, Outcome::Done(u64::from(BLOCKS)));
+            Ok(())
+        })
+        .run()
+}
