@@ -60,8 +60,8 @@ pub enum Order {
         spare: String,
         /// The trial's seed.
         seed: u64,
-        /// Go on with a trial in which the daemon itself crashed.
-        resume: bool,
+        /// How often the daemon itself has crashed in the trial, which it goes on with then.
+        restarts: u64,
     },
     /// Make trials by one resident transaction.
     Batch {

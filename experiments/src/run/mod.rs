@@ -156,18 +156,18 @@ impl<'a> Runner<'a> {
     /// Makes a trial; `None` where it was interrupted.
     fn trial(&mut self, planned: &Planned) -> Result<Option<Made>, RunError> {
         let daemon = self.daemon_of(planned);
-        let order = |resume| Order::Trial {
+        let order = |restarts| Order::Trial {
             policy: planned.levels.policy.clone(),
             fault: planned.levels.fault.clone(),
             spare: planned.levels.spare.clone(),
             seed: planned.seed,
-            resume,
+            restarts,
         };
         let patience = self.patience(1);
         let interrupted = self.interrupted;
         let mut crash: Option<DaemonCrash> = None;
         let mut recovered = Vec::new();
-        self.tree()?.order(daemon, &order(false))?;
+        self.tree()?.order(daemon, &order(0))?;
         loop {
             match self.tree()?.hear(patience, interrupted)? {
                 Heard::Reply(Reply::Trial(mut reply)) => {
@@ -183,11 +183,10 @@ impl<'a> Runner<'a> {
                     if self.suite.records_crashes() {
                         recovered.push(Recovered { number: recovered.len() as u64, ..*in_full });
                     }
-                    match &mut crash {
-                        Some(first) => first.count += 1,
-                        None => crash = Some(DaemonCrash { crash: new, noticed_ns, count: 1 }),
-                    }
-                    self.tree()?.order(daemon, &order(true))?;
+                    let first = crash.get_or_insert(DaemonCrash { crash: new, noticed_ns, count: 0 });
+                    first.count += 1;
+                    let restarts = first.count;
+                    self.tree()?.order(daemon, &order(restarts))?;
                 }
                 Heard::Reply(Reply::Refused(why)) => return Err(RunError::Refused(why)),
                 Heard::Reply(Reply::Floor(_) | Reply::Batch(_)) => {}

@@ -60,15 +60,17 @@ impl<'a, W: Work> Bench<'a, W> {
         Some(Reply::Restarted { crash: reply, in_full, noticed_ns: crash.noticed_ns })
     }
 
-    /// Makes a trial.
+    /// Makes a trial, or goes on with one in which the daemon was made again so often. More often than a transaction may
+    /// be, and the trial is given up: a policy that restarts the daemon begins with an empty history each time.
     pub(super) fn trial(
         &mut self,
         policy: &str,
         fault: &str,
         spare: &str,
         seed: u64,
-        resume: bool,
+        restarts: u64,
     ) -> crashbed::Result<Reply> {
+        let resume = restarts > 0;
         let Some(policy) = crashbed_policies::by_name(policy) else {
             return Ok(Reply::Refused(format!("unknown policy `{policy}`")));
         };
@@ -93,9 +95,15 @@ impl<'a, W: Work> Bench<'a, W> {
         }
         let kill_first = strikes.filter(|_| !resume).and_then(|strikes| strikes.kill_first);
         let injector = self.injector;
-        let prepared = self.daemon.prepare(&policy).intensity(self.intensity).spare(spare).on_crash(&W::decide);
-        let outcome =
-            prepared.run(|tx, state| alone::pass(tx, state, &script, commit_every, injector, kill_first, resume))?;
+        let too_many = restarts > self.intensity.restarts as u64;
+        let outcome = match self.daemon.crash().filter(|_| too_many) {
+            Some(crash) => Outcome::GaveUp(Box::new(*crash)),
+            None => {
+                let prepared = self.daemon.prepare(&policy).intensity(self.intensity).spare(spare);
+                let prepared = prepared.on_crash(&W::decide);
+                prepared.run(|tx, state| alone::pass(tx, state, &script, commit_every, injector, kill_first, resume))?
+            }
+        };
         injector.disarm();
         Ok(Reply::Trial(Box::new(self.reply(&outcome, strikes.as_ref()))))
     }

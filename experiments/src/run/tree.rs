@@ -114,8 +114,8 @@ fn serve<W: Work>(mut bench: Bench<'_, W>, daemon: &DaemonSetup, replies: i32) -
         }
         let order: Order = serde_json::from_str(&line).map_err(Error::program)?;
         let reply = match order {
-            Order::Trial { policy, fault, spare, seed, resume } => {
-                bench.trial(&policy, &fault, &spare, seed, resume)?
+            Order::Trial { policy, fault, spare, seed, restarts } => {
+                bench.trial(&policy, &fault, &spare, seed, restarts)?
             }
             Order::Batch { policy, fault, spare, seeds, touch } => {
                 bench.batch(&policy, &fault, &spare, &seeds, touch)?
