@@ -26,6 +26,8 @@ mod memory;
 mod notices;
 #[path = "crashes/programs.rs"]
 mod programs;
+#[path = "crashes/refused.rs"]
+mod refused;
 #[path = "crashes/resident.rs"]
 mod resident;
 #[path = "crashes/restarts.rs"]
@@ -65,6 +67,7 @@ const SCENARIOS: &[Scenario] = &[
     ("delay", restarts::delay),
     ("incarnations", restarts::incarnations),
     ("older-with-holes", decisions::older_with_holes),
+    ("piece-refused", refused::piece_refused),
     ("answers", answers::answers),
     ("keep", answers::keep),
     ("keep-a-locked-heap", answers::keep_a_locked_heap),
@@ -130,6 +133,7 @@ const TESTS: &[Test] = &[
     ("a_policy_may_wait", || each("delay")),
     ("an_incarnation_has_a_number_of_its_own", || each("incarnations")),
     ("an_older_commit_holds_what_was_free_in_a_newer_one", || each("older-with-holes")),
+    ("a_piece_that_is_refused_makes_no_commit", || each("piece-refused")),
     ("each_answer_is_followed", || each("answers")),
     ("a_crashed_state_is_kept_where_it_can_be", || each("keep")),
     ("a_crashed_state_with_a_locked_heap_is_not_kept", || each("keep-a-locked-heap")),

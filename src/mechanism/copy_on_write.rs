@@ -21,7 +21,7 @@
 //! drops those that it has not written again before its next commit.
 
 use super::page_log::{PageLog, differs};
-use super::stage::{self, Asked, Piece, Sieve};
+use super::stage::{self, Asked, Piece};
 use super::{Mechanism, Remains, Slot, Taken, Until};
 use crate::gate;
 use crate::link::{self, Refused};
@@ -30,8 +30,8 @@ use crate::point::{self, Point};
 use crate::region::{Region, StateHead};
 use crate::span::Span;
 use crate::sys::Errno;
-use crate::sys::memory::{self, Map, PAGE};
-use crate::sys::pagemap::{Pagemap, Pages};
+use crate::sys::memory::{self, Map};
+use crate::sys::pagemap::Pages;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
@@ -52,22 +52,9 @@ impl Mechanism for CopyOnWrite {
 
     fn commit(&self, region: &Region, mailbox: &Mailbox, until: Until) -> Result<Option<u32>, Refused> {
         point::pass(Point::Stage);
-        let state = region.parts.state;
         let mut piece = Piece::new(region, mailbox);
         let mut runs = Runs::default();
-        let mut sieve = Sieve::new(region);
-        let mut refused = false;
-        let listed = Pagemap::open().and_then(|table| {
-            table.find(Pages::Private, state, |run| {
-                runs.add(run);
-                for at in (run.start..run.end()).step_by(PAGE) {
-                    refused |= !refused && sieve.keeps(at) && piece.add(at).is_err();
-                }
-            })
-        });
-        if refused || listed.is_err() {
-            return Err(Refused);
-        }
+        stage::each_written(region, Pages::Private, |run| runs.add(run), |page| piece.add(page))?;
         point::pass(Point::Staged);
         let number = piece.ask(true);
         if until == Until::Asked {
@@ -75,7 +62,7 @@ impl Mechanism for CopyOnWrite {
         }
         link::wait(mailbox, number)?;
         if until == Until::Answered {
-            runs.drop_private_copies(state);
+            runs.drop_private_copies(region.parts.state);
         }
         Ok(None)
     }

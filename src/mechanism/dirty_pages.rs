@@ -32,7 +32,7 @@
 //! Without waiting, a transaction stages the pages too (`stage.rs`), asks, protects, and goes on.
 
 use super::page_log::{self, PageLog, copy, differs};
-use super::stage::{Asked, Piece, Sieve};
+use super::stage::{self, Asked, Piece};
 use super::{Mechanism, Remains, Slot, Taken, Until};
 use crate::arena::Arena;
 use crate::gate;
@@ -73,7 +73,7 @@ impl Mechanism for DirtyPages {
 
     fn ready(&self, region: &Region) {
         // Where it fails they are compared.
-        let _ = Pagemap::open().and_then(|table| table.protect(region.parts.state));
+        let _ = Pagemap::own().and_then(|table| table.protect(region.parts.state));
     }
 
     fn restores_by_itself(&self) -> bool {
@@ -86,35 +86,18 @@ impl Mechanism for DirtyPages {
 
     fn commit(&self, region: &Region, mailbox: &Mailbox, until: Until) -> Result<Option<u32>, Refused> {
         point::pass(Point::Stage);
-        let state = region.parts.state;
-        let table = Pagemap::own().map_err(|_| Refused)?;
-        let mut sieve = Sieve::new(region);
-        let mut refused = false;
         let number = if until == Until::Asked && !region.may_be_swapped {
             let mut piece = Piece::new(region, mailbox);
-            let found = table.find(Pages::Touched, state, |run| {
-                for at in (run.start..run.end()).step_by(PAGE) {
-                    refused |= !refused && sieve.keeps(at) && piece.add(at).is_err();
-                }
-            });
-            found.map_err(|_| Refused)?;
+            stage::each_written(region, Pages::Touched, |_| {}, |page| piece.add(page))?;
             point::pass(Point::Staged);
             piece.ask(true)
         } else {
             let mut list = List::new(region, mailbox);
-            let found = table.find(Pages::Touched, state, |run| {
-                for at in (run.start..run.end()).step_by(PAGE) {
-                    let page = Span { start: at, len: PAGE };
-                    refused |= !refused && sieve.keeps(at) && list.add(page).is_err();
-                }
-            });
-            found.map_err(|_| Refused)?;
+            let add = |at| list.add(Span { start: at, len: PAGE });
+            stage::each_written(region, Pages::Touched, |_| {}, add)?;
             point::pass(Point::Staged);
             list.ask(true)
         };
-        if refused {
-            return Err(Refused);
-        }
         let outstanding = if until == Until::Asked && !link::is_answered(mailbox, number) {
             Some(number)
         } else {
@@ -123,7 +106,7 @@ impl Mechanism for DirtyPages {
         };
         if until != Until::LastOfAll {
             // What is not protected is found once more, nothing worse.
-            let _ = table.protect(state);
+            let _ = Pagemap::own().and_then(|table| table.protect(region.parts.state));
         }
         Ok(outstanding)
     }

@@ -11,6 +11,7 @@ use crate::mailbox::{Mailbox, Request};
 use crate::region::Region;
 use crate::span::Span;
 use crate::sys::memory::PAGE;
+use crate::sys::pagemap::{Pagemap, Pages};
 use std::sync::atomic::Ordering;
 
 /// Pages in one piece of a commit: 1 MiB.
@@ -98,7 +99,7 @@ impl<'a> Piece<'a> {
 }
 
 /// Tells which of the written pages of a commit are to be staged: those that hold something. In the transaction.
-pub(super) struct Sieve<'a> {
+struct Sieve<'a> {
     region: &'a Region,
     /// How many pages it was asked about before it looked.
     seen: usize,
@@ -111,12 +112,12 @@ impl<'a> Sieve<'a> {
     /// To look at a free block costs as much as to stage a page, where it is not mapped yet.
     const MOST_BLOCKS: usize = Self::PAYS;
 
-    pub(super) fn new(region: &'a Region) -> Self {
+    fn new(region: &'a Region) -> Self {
         Self { region, seen: 0, free: FreePages::NONE }
     }
 
     /// Whether the page at `address` is to be staged.
-    pub(super) fn keeps(&mut self, address: usize) -> bool {
+    fn keeps(&mut self, address: usize) -> bool {
         let state = self.region.parts.state;
         if self.seen < Self::PAYS {
             self.seen += 1;
@@ -127,6 +128,28 @@ impl<'a> Sieve<'a> {
         }
         !self.free.contains((address - state.start) / PAGE)
     }
+}
+
+/// In a transaction that commits: calls `found` with each maximal run of pages that it has written, and `add` with the
+/// address of each page of them that holds something, until one is refused.
+pub(super) fn each_written(
+    region: &Region,
+    pages: Pages,
+    mut found: impl FnMut(Span),
+    mut add: impl FnMut(usize) -> Result<(), Refused>,
+) -> Result<(), Refused> {
+    let mut sieve = Sieve::new(region);
+    let mut added = Ok(());
+    let table = Pagemap::own().map_err(|_| Refused)?;
+    let listed = table.find(pages, region.parts.state, |run| {
+        found(run);
+        for at in (run.start..run.end()).step_by(PAGE) {
+            if added.is_ok() && sieve.keeps(at) {
+                added = add(at);
+            }
+        }
+    });
+    listed.map_err(|_| Refused).and(added)
 }
 
 /// In the transaction, whose last request was taken: calls `found` with the address of each page of its last piece and
