@@ -34,7 +34,7 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 const TESTS: &[Test] = &[
-    ("a_kill_at_any_instruction_leaves_a_commit", || drop(passes("stepped", ""))),
+    ("a_kill_at_any_instruction_leaves_a_commit", stepped::a_kill_at_any_instruction_leaves_a_commit),
     ("a_write_before_its_declaration_is_found_out", || {
         drop(fails("writes-first", "", "no commit that was made"));
     }),

@@ -1,6 +1,6 @@
 //! Running measured code in a tree of its own: a process of this program, started again for it.
 
-use crate::{allocation, commit, fork, notice, paths, restore};
+use crate::{allocation, commit, fork, notice, paths, restore, undo};
 use crashbed::{Daemon, Declaration, Outcome, Recoverable, Root};
 use crashbed_policies::CheckpointResume;
 use criterion::BenchmarkGroup;
@@ -41,6 +41,7 @@ pub(crate) fn answer(asked: &str) {
         "restore" => restore::answer(what, iterations),
         "commit" => commit::answer(what, iterations),
         "allocation" => allocation::answer(what, iterations),
+        "undo-log" => undo::answer(what, iterations),
         _ => panic!("no group `{group}`"),
     }
 }

@@ -2,17 +2,19 @@
 //!
 //! The processor traps after each instruction while its trap flag is set; the handler counts, and kills the process when its
 //! turn has come. In a build without optimisation there are tens of thousands of instructions, each of which takes some
-//! microseconds, so that a few are tried; `CRASHBED_UNDO_TRIES=5000 cargo test --release --test undo -- instruction` tries
-//! up to so many of each part, which is all of most.
+//! microseconds, so that a few are tried; `CRASHBED_UNDO_TRIES=1600 cargo test --release --test undo -- instruction` tries
+//! up to so many of each part, which is all of most, in some minutes.
 
 use crate::declaration;
 use crate::support::board::Board;
 use crate::support::fault::Fault;
+use crate::support::start;
 use crashbed::{Daemon, Failure, LoggedVec, Outcome, Recoverable, Root, Tx};
 use crashbed_policies::CheckpointResume;
 use std::arch::asm;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
 const IN_FLIGHT: usize = 0;
 const ACKNOWLEDGED: usize = 1;
@@ -155,6 +157,13 @@ fn stepped(tries: u64, declares: bool) -> crashbed::Result<()> {
             Ok(())
         })
         .run()
+}
+
+/// A try takes some microseconds for each instruction before it.
+pub(crate) fn a_kill_at_any_instruction_leaves_a_commit() {
+    let ended = start("stepped", "").finish(Duration::from_secs(900), Duration::ZERO);
+    assert!(ended.status.success(), "{ended:#?}");
+    println!("{}", ended.out.trim_end());
 }
 
 pub(crate) fn killed_at_each_instruction() -> crashbed::Result<()> {
