@@ -8,6 +8,7 @@
 //! ```
 
 mod forecast;
+pub(crate) mod free;
 
 pub(crate) use forecast::{Forecast, block_at, header_of, is_possible};
 
@@ -242,18 +243,19 @@ pub(crate) fn examine(bytes: &[u8], base: u64) -> Condition {
     };
     let mut before = 0;
     while at < end {
-        let (Some(size), Some(previous)) = (word(at), word(at + 8)) else { return Condition::Torn };
+        let (Some(size), Some(previous)) = (word(at), at.checked_add(8).and_then(word)) else { return Condition::Torn };
         if previous != before {
             return Condition::Torn;
         }
         let whole = size & !IN_FLAGS;
         if size & SENTINEL != 0 {
-            return if at + 32 >= end || whole + at == end { Condition::Whole } else { Condition::Torn };
+            let is_the_end = end - at <= 32 || at.checked_add(whole) == Some(end);
+            return if is_the_end { Condition::Whole } else { Condition::Torn };
         }
         if whole == 0 {
             return Condition::Torn;
         }
-        before = base + at;
+        before = base.wrapping_add(at);
         at = match at.checked_add(whole) {
             Some(next) => next,
             None => return Condition::Torn,
@@ -297,7 +299,7 @@ mod tests {
         /// Blocks are aligned, inside, apart from each other; the bytes in use add up; the chain stays whole; and
         /// breaking a header of the chain is seen.
         #[test]
-        fn serves_like_a_model(steps in steps(), spoilt in 0usize..64) {
+        fn serves_like_a_model(steps in steps(), spoilt in 0usize..64, wild: u64) {
             let mut memory = memory();
             let span = span(&mut memory);
             // SAFETY: the memory is ours for the whole test.
@@ -335,6 +337,11 @@ mod tests {
                 let header = block.as_ptr() as usize - span.start - 16;
                 broken[header + 1] ^= 0x55;
                 prop_assert_eq!(examine(&broken, span.start as u64), Condition::Torn);
+                broken[header..header + 8].fill(0xff);
+                prop_assert_eq!(examine(&broken, span.start as u64), Condition::Torn);
+                // Whatever it is, the walk ends.
+                broken[header..header + 8].copy_from_slice(&wild.to_le_bytes());
+                examine(&broken, span.start as u64);
             }
             let mut locked = bytes.to_vec();
             locked[std::mem::offset_of!(Arena, lock)] = 1;

@@ -19,7 +19,8 @@ pub struct Crash {
     pub phase: Phase,
     /// Which life of the process this ended.
     pub incarnation: u64,
-    /// Operations that the incarnation had completed, committed or not: the index of the one in flight.
+    /// Operations that the incarnation had completed, committed or not: the index of the one in flight. Those of the last
+    /// commit where it had no state yet, and for a daemon.
     pub operation: u64,
     /// Operations that the last commit holds.
     pub committed_operations: u64,
@@ -114,6 +115,13 @@ impl Crash {
         Duration::from_nanos(self.noticed_ns.saturating_sub(self.happened_ns))
     }
 
+    /// How far the work had come: the operation in flight, or the first one that the last commit does not hold where
+    /// that is further. Between two crashes it grows where there was progress
+    /// ([`History::crashes_since_progress`](crate::History::crashes_since_progress)).
+    pub fn reached(&self) -> u64 {
+        self.operation.max(self.committed_operations)
+    }
+
     /// Whether the fault's address lies so close to the stack pointer that the stack must have overflowed.
     ///
     /// A frame larger than the distance would be missed; compilers probe the stack page by page, so there is none.
@@ -186,29 +194,32 @@ impl fmt::Display for Notice {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A crash in operation 7, of which 5 are committed.
+    pub(crate) fn a_crash() -> Crash {
+        Crash {
+            cause: Cause::Signal { signal: libc::SIGSEGV, code: 1, address: 8 },
+            notice: Notice::Handler,
+            phase: Phase::Running,
+            incarnation: 1,
+            operation: 7,
+            committed_operations: 5,
+            thread: 1,
+            place: None,
+            heap_locked: None,
+            changing: false,
+            happened_ns: 1,
+            noticed_ns: 2,
+            note: Text::EMPTY,
+        }
+    }
 
     #[test]
     fn an_access_to_address_0_says_so() {
-        let words = |signal, code, address| {
-            Crash {
-                cause: Cause::Signal { signal, code, address },
-                notice: Notice::Handler,
-                phase: Phase::Running,
-                incarnation: 1,
-                operation: 7,
-                committed_operations: 5,
-                thread: 1,
-                place: None,
-                heap_locked: None,
-                changing: false,
-                happened_ns: 1,
-                noticed_ns: 2,
-                note: Text::EMPTY,
-            }
-            .to_string()
-        };
+        let words =
+            |signal, code, address| Crash { cause: Cause::Signal { signal, code, address }, ..a_crash() }.to_string();
         assert_eq!(words(libc::SIGSEGV, 1, 0), "SIGSEGV at address 0x0 in operation 7");
         assert_eq!(words(libc::SIGSEGV, 1, 8), "SIGSEGV at address 0x8 in operation 7");
         // By the processor without an address; by another process; no access at all.

@@ -1,5 +1,6 @@
 //! A daemon: owns a region, forks transactions, and makes them again when they crash.
 
+use crate::cache::{self, Plain};
 use crate::change::Guarded;
 use crate::crash::Crash;
 use crate::daemon_core::Core;
@@ -136,6 +137,18 @@ impl<S: Recoverable + Default> Daemon<S> {
     /// Bytes of the region in use, as of the last commit.
     pub fn live_bytes(&self) -> u64 {
         heap::live_bytes(self.core.region().head())
+    }
+
+    /// A cache that comes back as it was ([`Declaration::cache`](crate::Declaration::cache)), between two transactions:
+    /// to look at, to fill, or to clear where the state that it was made from is gone.
+    ///
+    /// # Errors
+    /// Where this daemon declares no such cache, or one that comes back empty.
+    pub fn cache<T: Plain>(&mut self, name: &str) -> Result<&mut [T]> {
+        let place = cache::place(self.core.region(), name)?;
+        // SAFETY: this is one of the daemon's caches; a transaction, as any other loan, needs the daemon mutably, which the
+        // result borrows.
+        Ok(unsafe { cache::elements(place) })
     }
 
     /// How often this daemon was made again.

@@ -5,6 +5,7 @@
 //! with the figures, so that no process of the tree runs out of memory later for want of counting.
 
 use crate::Crash;
+use crate::cache::{Declared, MOST_CACHES, Returns};
 use crate::error::{Error, Result};
 use crate::mechanism_kind::MechanismKind;
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
@@ -54,6 +55,7 @@ pub struct Declaration {
     undo_log: Option<usize>,
     pub(crate) check_declared: bool,
     pub(crate) kept_commits: usize,
+    pub(crate) caches: Vec<Declared>,
 }
 
 impl Declaration {
@@ -76,6 +78,7 @@ impl Declaration {
             undo_log: None,
             check_declared: false,
             kept_commits: 0,
+            caches: Vec::new(),
         }
     }
 
@@ -122,7 +125,9 @@ impl Declaration {
         self
     }
 
-    /// What a successor of the *daemon* finds; the last commit unless declared.
+    /// What a successor of the *daemon* finds; the last commit unless declared. Zero and giving up are followed; every
+    /// other action of a daemon's policy is a resume, in which its closure finds the last commit and the crash
+    /// ([`Daemon::crash`](crate::Daemon::crash)).
     pub fn policy(mut self, policy: impl RestartPolicy + Send + 'static) -> Self {
         self.policy = Box::new(policy);
         self
@@ -149,6 +154,13 @@ impl Declaration {
     /// undo log, as much as its log, and what was released stays in use for so many commits more.
     pub fn kept_commits(mut self, kept: u8) -> Self {
         self.kept_commits = kept.into();
+        self
+    }
+
+    /// A cache of `bytes` (rounded up to whole pages) beside the state, which no commit saves: plain elements in a range
+    /// that a successor finds empty, or as it was ([`Tx::cache`](crate::Tx::cache)). There may be several.
+    pub fn cache(mut self, name: impl Into<String>, bytes: usize, returns: Returns) -> Self {
+        self.caches.push(Declared { name: name.into(), bytes: whole_pages(bytes), returns });
         self
     }
 
@@ -232,6 +244,23 @@ impl Declaration {
             return Err(
                 self.refused(format!("a thread's stack of {} bytes is too small: 64 KiB are the least", self.stack))
             );
+        }
+        self.check_caches()
+    }
+
+    fn check_caches(&self) -> Result<()> {
+        let caches = &self.caches;
+        if caches.len() > MOST_CACHES {
+            return Err(self.refused(format!("{} caches are too many: {MOST_CACHES} are the most", caches.len())));
+        }
+        for (i, cache) in caches.iter().enumerate() {
+            let Declared { name, bytes, .. } = cache;
+            if *bytes == 0 || *bytes > LARGEST_REGION {
+                return Err(self.refused(format!("cache `{name}` of {bytes} bytes: it has from 1 byte to 32 GiB")));
+            }
+            if caches[..i].iter().any(|other| other.name == *name) {
+                return Err(self.refused(format!("there are two caches `{name}`: give each a name of its own")));
+            }
         }
         Ok(())
     }
@@ -345,5 +374,15 @@ mod tests {
         assert!(refusal(Declaration::new("d", MIB).heartbeat(Duration::ZERO)).contains("heartbeat"));
         assert!(refusal(Declaration::new("d", MIB).threads(1, 10)).contains("stack"));
         assert!(Declaration::new("d", MIB).check().is_ok());
+        let cached = |names: &[&str], bytes| {
+            names.iter().fold(Declaration::new("d", MIB), |d, name| d.cache(*name, bytes, Returns::Empty))
+        };
+        assert!(refusal(cached(&["c", "c"], 1)).contains("two caches `c`"));
+        assert!(refusal(cached(&["c"], 0)).contains("cache `c` of 0 bytes"));
+        assert!(refusal(cached(&["c"], usize::MAX)).contains("32 GiB"));
+        let many: Vec<String> = (0..65).map(|n| n.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(refusal(cached(&many, 1)).contains("65 caches are too many"));
+        assert!(cached(&many[..64], 1).check().is_ok());
     }
 }

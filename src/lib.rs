@@ -67,6 +67,7 @@
 //! - Many operations in one transaction, with a commit and a reply each: [`Service`], [`Prepared::serve`]. A successor
 //!   that is ready before the crash: [`Spare`].
 //! - What may be in a state, and why: [`Recoverable`]. The one promise that the compiler cannot check: [`Heap::new`].
+//! - Memory that no commit saves: [`Declaration::cache`], [`Tx::cache`].
 //! - Memory, threads, deadlines, mechanisms, limits on restarts: [`Declaration`].
 //! - One daemon reading what another has committed: [`Daemon::peer`], [`Daemon::read`].
 //! - The laws, the memory layouts and the order in which a commit becomes true: `docs/design.md` in the repository.
@@ -85,7 +86,9 @@ pub mod policy;
 pub mod text;
 
 mod arena;
+mod cache;
 mod change;
+mod copy;
 mod crew;
 mod daemon;
 mod daemon_core;
@@ -129,6 +132,7 @@ mod turn;
 mod undo;
 mod watch;
 
+pub use cache::{Cache, Plain, Returns};
 pub use change::{Change, Guarded};
 pub use crash::{Cause, Crash, Notice, Phase, Place};
 pub use crashbed_derive::Recoverable;

@@ -132,9 +132,10 @@ pub(crate) struct Standby {
     pub(crate) action: AtomicU32,
     pub(crate) delay_ns: AtomicU64,
     pub(crate) environment: AtomicU64,
-    /// Daemon, with an order: how the predecessor ended, whether its heap's lock was held (0 unknown, 1 no, 2 yes), and
-    /// in which slot its state was set aside (counted from 1; 0 none).
+    /// Daemon, with an order: how the predecessor ended, how many operations the last commit held then, whether the heap's
+    /// lock was held (0 unknown, 1 no, 2 yes), and in which slot the state was set aside (counted from 1; 0 none).
     pub(crate) ending: [AtomicU64; 3],
+    pub(crate) committed: AtomicU64,
     pub(crate) heap_locked: AtomicU32,
     pub(crate) set_aside: AtomicU64,
     /// Daemon, with an order: 1 where the crashed state was kept in place.

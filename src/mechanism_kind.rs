@@ -11,7 +11,7 @@ pub enum MechanismKind {
     /// The transaction works on a private mapping of the last commit; a commit stages the pages that it wrote, the
     /// daemon logs and applies them.
     CopyOnWrite,
-    /// The transaction works in place; a commit copies the whole region to one of two slots, then flips.
+    /// The transaction works in place; a commit copies all of the region that is in use to one of two slots, then flips.
     FullCopy,
     /// The transaction works in place; a commit copies the pages that it has written since the one before.
     DirtyPages,
@@ -43,7 +43,9 @@ impl MechanismKind {
     pub const fn description(self) -> &'static str {
         match self {
             Self::CopyOnWrite => "private mapping; a commit stages the written pages, the daemon logs and applies them",
-            Self::FullCopy => "works in place; a commit copies the whole region to one of two slots, then flips",
+            Self::FullCopy => {
+                "works in place; a commit copies what is in use of the region to one of two slots, then flips"
+            }
             Self::DirtyPages => {
                 "works in place; a commit copies the pages written since the one before, as the kernel tracks them"
             }
@@ -60,6 +62,12 @@ impl MechanismKind {
             Self::DirtyPages => bytes + page_log::len(bytes, kept),
             Self::UndoLog => bytes,
         }
+    }
+
+    /// Whether a commit may come to fill a large part of the backing at once. Its memory is made ready at the start then:
+    /// the kernel zeroes a page when it is first touched, which takes longer than to copy one.
+    pub(crate) fn fills_backing(self) -> bool {
+        self == Self::FullCopy
     }
 
     /// Bytes of the stage part, where an undo log takes so many.

@@ -251,7 +251,8 @@ pub(crate) fn read(mailbox: &Mailbox, ending: &Ending, noticed_ns: u64, committe
         notice,
         phase: phase(mailbox.phase.load(Ordering::Relaxed)),
         incarnation: mailbox.incarnation.load(Ordering::Relaxed),
-        operation: mailbox.operation.load(Ordering::Relaxed),
+        // Before it has a state it has counted nothing.
+        operation: mailbox.resumed().map_or(committed_operations, |_| mailbox.operation.load(Ordering::Relaxed)),
         committed_operations,
         thread: if handled { record.claimed.load(Ordering::Relaxed) } else { 0 },
         place: handled.then(|| place(record.instruction.load(Ordering::Relaxed), record.stack.load(Ordering::Relaxed))),

@@ -41,8 +41,9 @@ pub trait RestartPolicy: Sync {
     fn decide(&self, crash: &Crash, history: &History) -> Decision;
 }
 
-/// Asks `policy`; one that panics has given up.
-pub(crate) fn decide(policy: &dyn RestartPolicy, crash: &Crash, history: &History) -> Decision {
+/// Asks `policy` as the engine does: one that panics has given up. For whoever asks a policy about crashes that are
+/// recorded or made up.
+pub fn decide(policy: &dyn RestartPolicy, crash: &Crash, history: &History) -> Decision {
     let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| policy.decide(crash, history)));
     asked.unwrap_or_else(|payload| {
         // Dropping the payload may panic in turn.
@@ -117,8 +118,9 @@ pub enum Action {
     /// in the program's own code and outside of a change guard ([`Tx::change`](crate::Tx::change)), the heap's lock was
     /// free and its blocks are whole. Else the last commit. The state that is kept becomes a commit.
     KeepIfIntact,
-    /// The daemon ends as if it had crashed: the root makes it again as the daemon's own policy says, and its closure is
-    /// called anew, on the last commit. What a daemon's own policy answers is taken for [`Action::Resume`].
+    /// The daemon ends as if it had crashed (by exit status 75): the root makes it again as the daemon's own policy says,
+    /// and its closure is called anew, on the last commit, with a fresh history. What bounds that is the daemon's own
+    /// policy and intensity.
     RestartDaemon,
     /// No successor: the caller gets the crash.
     GiveUp,
@@ -203,6 +205,12 @@ impl History {
         Self { recent: Vec::with_capacity(Self::CAPACITY), total: 0 }
     }
 
+    /// Forgets all crashes, and keeps the room for them: the history of the next transaction.
+    pub fn clear(&mut self) {
+        self.recent.clear();
+        self.total = 0;
+    }
+
     /// Adds a crash that is yet to be decided about.
     pub fn push(&mut self, crash: Crash) {
         if self.recent.len() == Self::CAPACITY {
@@ -240,6 +248,19 @@ impl History {
         let window = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
         let since = newest.crash.noticed_ns.saturating_sub(window);
         self.recent.iter().filter(|entry| entry.crash.noticed_ns >= since).count()
+    }
+
+    /// How many of the held crashes there were since the work last made progress, the newest one included: 1 where the
+    /// newest came further than every one before it ([`Crash::reached`]), and one more with each that did not. What is
+    /// done again after a restore or from zero is no progress until it passes the furthest crash.
+    pub fn crashes_since_progress(&self) -> usize {
+        let (mut furthest, mut crashes) = (None, 0);
+        for entry in &self.recent {
+            let reached = Some(entry.crash.reached());
+            crashes = if reached > furthest { 1 } else { crashes + 1 };
+            furthest = furthest.max(reached);
+        }
+        crashes
     }
 
     /// How many of the held crashes happened in operation `operation`.
@@ -297,5 +318,24 @@ mod tests {
                 prop_assert_eq!(action.to_word(), word);
             }
         }
+    }
+
+    #[test]
+    fn progress_is_what_passes_every_crash_before() {
+        let crashes = |reached: &[(u64, u64)]| {
+            let mut history = History::new();
+            for &(operation, committed_operations) in reached {
+                history.push(Crash { operation, committed_operations, ..crate::crash::tests::a_crash() });
+            }
+            history.crashes_since_progress()
+        };
+        assert_eq!(crashes(&[]), 0);
+        assert_eq!(crashes(&[(13, 10)]), 1);
+        assert_eq!(crashes(&[(13, 10), (13, 10), (12, 10)]), 3);
+        // From zero, and past the place of the crash.
+        assert_eq!(crashes(&[(13, 10), (5, 0), (13, 0)]), 3);
+        assert_eq!(crashes(&[(13, 10), (5, 0), (14, 0)]), 1);
+        // A daemon, or an incarnation without a state: the last commit tells.
+        assert_eq!(crashes(&[(0, 10), (0, 20), (0, 20)]), 2);
     }
 }

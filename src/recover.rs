@@ -14,6 +14,7 @@ use crate::policy::{self, Action, Decision};
 use crate::region::STATE_ARENA;
 use crate::report::Recovery;
 use crate::spare::Start;
+use crate::standby;
 use crate::supervise::{Ended, Supervision, failed};
 use crate::sys::event::Status;
 use crate::sys::{clock, event, process};
@@ -36,8 +37,7 @@ impl Supervision<'_> {
         let noticed_ns = words.noticed_ns.load(Ordering::Relaxed);
         let crash = notice::read(predecessor, &Ending::Handled, noticed_ns, committed);
         self.history.push(crash);
-        let action = Action::from_word(words.action.load(Ordering::Relaxed));
-        let decision = action.map_or_else(|| policy::decide(self.policy, &crash, &self.history), Decision::now);
+        let decision = standby::told(words).unwrap_or_else(|| policy::decide(self.policy, &crash, &self.history));
         self.history.decided(decision);
         self.redo_target = self.redo_target.max(crash.operation);
         let decided_ns = words.decided_ns.load(Ordering::Relaxed);

@@ -9,6 +9,9 @@
 //! seats            memfd                rw    rw          rw                     not
 //! daemon mailbox   memfd                rw    rw          not                    not
 //! ledger           memfd, sealed        rw    rw          not                    read-only for good
+//! caches as        memfd, sealed        rw    rw          rw                     not
+//! they were
+//! empty caches     private, empty       -     -           rw, its own            -
 //! scratch, notes   private, empty       -     -           rw, its own            -
 //! stacks           private, empty       -     signal      rw, its own            -
 //!                                             stack
@@ -18,6 +21,8 @@
 //! says which commit is the last one; how depends on the mechanism, and is drawn there.
 
 use crate::arena::Arena;
+use crate::arena::free::FreePages;
+use crate::cache::{self, Returns};
 use crate::declaration::Declaration;
 use crate::error::{Error, Result};
 use crate::mailbox::{Mailbox, SEATS};
@@ -187,6 +192,10 @@ pub(crate) struct Parts {
     pub(crate) seats: Span,
     pub(crate) daemon_mailbox: Span,
     pub(crate) ledger: Span,
+    /// The caches, one behind the other: those that come back as they were, and those that come back empty. No bytes
+    /// where none is declared.
+    kept_caches: Span,
+    empty_caches: Span,
     pub(crate) scratch: Span,
     /// Undo log: what a transaction notes of its epoch. Else empty.
     pub(crate) notes: Span,
@@ -213,6 +222,8 @@ impl Parts {
             seats: next(SEATS * SEAT),
             daemon_mailbox: next(size_of::<Mailbox>()),
             ledger: next(size_of::<Ledger>()),
+            kept_caches: next(cache::bytes(&declaration.caches, Returns::AsItWas)),
+            empty_caches: next(cache::bytes(&declaration.caches, Returns::Empty)),
             scratch: next(declaration.scratch.max(PAGE)),
             notes: next(declaration.notes_len()),
             signal_stack: next(SIGNAL_STACK),
@@ -258,9 +269,10 @@ pub(crate) fn bytes_declared(declaration: &Declaration) -> u64 {
     let parts = Parts::new(0, declaration);
     let shared = [parts.state, parts.backing, parts.stage, parts.seats, parts.daemon_mailbox, parts.ledger];
     let private = [parts.scratch, parts.notes, parts.signal_stack, parts.keeper_stack];
+    let caches = parts.kept_caches.len + parts.empty_caches.len;
     let stacks = declaration.threads * (declaration.stack + SIGNAL_STACK);
     let fixed: usize = shared.iter().chain(&private).map(|part| part.len).sum();
-    (fixed + stacks + declaration.mechanism.private_copies(declaration.bytes)) as u64
+    (fixed + caches + stacks + declaration.mechanism.private_copies(declaration.bytes)) as u64
 }
 
 /// The address of the first region, and of the one behind `region`.
@@ -288,8 +300,14 @@ impl Region {
         let state_fd = shared(parts.state, "state", true)?;
         let backing_fd = shared(parts.backing, "backing", true)?;
         let ledger_fd = shared(parts.ledger, "ledger", true)?;
+        if declaration.mechanism.fills_backing() {
+            memory::populate_to_write(parts.backing);
+        }
         for (part, what) in [(parts.stage, "stage"), (parts.seats, "seats"), (parts.daemon_mailbox, "daemon mailbox")] {
             shared(part, what, false)?;
+        }
+        if parts.kept_caches.len > 0 {
+            shared(parts.kept_caches, "caches", true)?;
         }
         let may_be_swapped = memory::has_swap() && memory::lock(parts.state).is_err();
         let region =
@@ -310,9 +328,10 @@ impl Region {
     pub(crate) fn adopt(&self) -> Result<()> {
         let parts = &self.parts;
         let threads = (0..parts.thread_count()).flat_map(|i| <[Span; 2]>::from(parts.thread(i)));
-        let notes = (parts.notes.len > 0).then_some(parts.notes);
-        let own = [parts.scratch, parts.signal_stack, parts.keeper_stack].into_iter().chain(notes);
-        for part in own.chain(threads) {
+        let empty_caches = Some(parts.empty_caches).filter(|part| part.len > 0);
+        let notes = Some(parts.notes).filter(|part| part.len > 0);
+        let private = [parts.scratch, parts.signal_stack, parts.keeper_stack];
+        for part in private.into_iter().chain(empty_caches).chain(notes).chain(threads) {
             let failed = |errno| Error::system(format!("daemon `{}`: private memory", self.declaration.name), errno);
             memory::map_empty(part).map_err(failed)?;
         }
@@ -327,7 +346,8 @@ impl Region {
     pub(crate) fn let_forks_have(&self, have: bool) -> Result<()> {
         let let_have = if have { memory::let_forks_have } else { memory::keep_from_forks };
         let parts = &self.parts;
-        for part in [parts.state, parts.backing, parts.stage, parts.seats, parts.daemon_mailbox, parts.ledger] {
+        let shared = [parts.state, parts.backing, parts.stage, parts.seats, parts.daemon_mailbox, parts.ledger];
+        for part in shared.into_iter().chain(Some(parts.kept_caches).filter(|part| part.len > 0)) {
             let failed = |errno| Error::system(format!("handing on region `{}`", self.declaration.name), errno);
             let_have(part).map_err(failed)?;
         }
@@ -351,6 +371,26 @@ impl Region {
     /// How much smaller a transaction's address space is than its daemon's.
     pub(crate) fn bytes_kept_from_transactions(&self) -> usize {
         self.parts.backing.len + self.parts.daemon_mailbox.len + self.parts.ledger.len
+    }
+
+    /// The pages of `state`, which is the region's or a copy of it, that hold nothing: those inside of the `most_blocks`
+    /// largest free blocks of its heap.
+    ///
+    /// # Safety
+    /// `state` is mapped, as long as the region's, and nothing writes it meanwhile.
+    pub(crate) unsafe fn free_pages(&self, state: Span, most_blocks: usize) -> FreePages {
+        // SAFETY: as the caller vouches.
+        unsafe { FreePages::find(state, STATE_ARENA, self.parts.state.start, most_blocks) }
+    }
+
+    /// The cache at place `index` of the declaration.
+    pub(crate) fn cache(&self, index: usize) -> Span {
+        let (before, cache) = (&self.declaration.caches[..index], &self.declaration.caches[index]);
+        let all = match cache.returns {
+            Returns::AsItWas => self.parts.kept_caches,
+            Returns::Empty => self.parts.empty_caches,
+        };
+        all.part(cache::bytes(before, cache.returns), cache.bytes)
     }
 
     /// The mailbox of seat `seat`, which is below [`SEATS`].

@@ -148,8 +148,10 @@ impl Supervision<'_> {
         let heap_locked = crash.heap_locked.map_or(0, |locked| 1 + u32::from(locked));
         words.heap_locked.store(heap_locked, Ordering::Relaxed);
         words.noticed_ns.store(crash.noticed_ns, Ordering::Relaxed);
-        words.action.store(how.action.to_word(), Ordering::Relaxed);
-        words.environment.store(how.environment.to_word(), Ordering::Relaxed);
+        words.committed.store(crash.committed_operations, Ordering::Relaxed);
+        if let Some(decision) = self.history.entries().last().and_then(|newest| newest.decision) {
+            standby::tell(words, &decision);
+        }
         words.set_aside.store(how.set_aside.map_or(0, |slot| slot + 1), Ordering::Relaxed);
         words.kept.store(u32::from(how.kept), Ordering::Relaxed);
         mailbox.redo_target.store(self.redo_target, Ordering::Relaxed);

@@ -130,9 +130,7 @@ impl Standby<'_> {
         let standby = &mailbox.standby;
         standby.noticed_ns.store(noticed_ns, Ordering::Relaxed);
         standby.decided_ns.store(clock::now_ns(), Ordering::Relaxed);
-        standby.action.store(decision.action.to_word(), Ordering::Relaxed);
-        standby.environment.store(decision.environment.to_word(), Ordering::Relaxed);
-        standby.delay_ns.store(u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        tell(standby, &decision);
         let done = head.done.load(Ordering::Relaxed) == self.begin.transaction;
         let by_itself = decision.action.needs_no_daemon()
             && decision.delay.is_zero()
@@ -165,17 +163,19 @@ impl Standby<'_> {
         let standby = &mailbox.standby;
         let noticed_ns = standby.noticed_ns.load(Ordering::Relaxed);
         let ending = decode(standby.ending.each_ref().map(|word| word.load(Ordering::Relaxed)));
-        let committed = self.region.head().operations.load(Ordering::Relaxed);
+        // The state in place may be another by now: an older commit, or the crashed one.
+        let committed = standby.committed.load(Ordering::Relaxed);
         let mut crash = notice::read(predecessor, &ending, noticed_ns, committed);
         crash.heap_locked = match standby.heap_locked.load(Ordering::Relaxed) {
             0 => None,
             word => Some(word == 2),
         };
-        let action = action(standby);
         self.history.push(crash);
-        self.history.decided(Decision::now(action));
+        if let Some(decision) = told(standby) {
+            self.history.decided(decision);
+        }
         self.begin.crash = Some(crash);
-        self.work(mailbox, action)
+        self.work(mailbox, action(standby))
     }
 
     /// Gives it its own processors back, where it was drawn.
@@ -197,6 +197,21 @@ impl Standby<'_> {
         point::pass(Point::Restore);
         life::work(self.region, self.program, self.history, self.begin, Ok(()))
     }
+}
+
+/// Writes down what was decided.
+pub(crate) fn tell(words: &mailbox::Standby, decision: &Decision) {
+    words.action.store(decision.action.to_word(), Ordering::Relaxed);
+    words.environment.store(decision.environment.to_word(), Ordering::Relaxed);
+    words.delay_ns.store(u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+/// What the spare or its daemon has written down as decided; `None` where that is no decision.
+pub(crate) fn told(words: &mailbox::Standby) -> Option<Decision> {
+    let action = Action::from_word(words.action.load(Ordering::Relaxed))?;
+    let delay = Duration::from_nanos(words.delay_ns.load(Ordering::Relaxed));
+    let environment = Environment::from_word(words.environment.load(Ordering::Relaxed));
+    Some(Decision::after(delay, action).within(environment))
 }
 
 /// What was decided, by the spare or its daemon.

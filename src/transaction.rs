@@ -1,6 +1,7 @@
 //! A transaction, as its own code sees it: operations, commits, scratch, threads. Its life around that is in `life.rs`.
 
 use crate::arena::Arena;
+use crate::cache::{self, Cache, Plain};
 use crate::change::Change;
 use crate::crash::{Crash, Phase};
 use crate::environment;
@@ -70,6 +71,39 @@ impl<'a> Tx<'a> {
     }
 }
 
+impl<'a> Tx<'a> {
+    /// Takes a declared cache ([`Declaration::cache`](crate::Declaration::cache)) into use: memory that no commit saves,
+    /// and that each incarnation finds empty or as it was, as declared.
+    ///
+    /// It is whole for as long as it is held, over commits and in threads too; what does not fill an element is left
+    /// out. In the fresh memory, and in what an incarnation has not written, are zeros.
+    ///
+    /// ```no_run
+    /// use crashbed::{Failure, Tx};
+    ///
+    /// /// Squares, of which each that was computed once is remembered by its number, over crashes too.
+    /// fn square(tx: &Tx, n: u64) -> Result<u64, Failure> {
+    ///     let mut known = tx.cache::<[u64; 3]>("squares")?;
+    ///     let slot = usize::try_from(n)? % known.len();
+    ///     match known[slot] {
+    ///         // A crash may have torn it: believe it only with its check.
+    ///         [number, square, check] if number == n && check == n ^ square ^ u64::MAX => Ok(square),
+    ///         _ => {
+    ///             let square = n * n;
+    ///             known[slot] = [n, square, n ^ square ^ u64::MAX];
+    ///             Ok(square)
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Where the daemon declares no such cache, and where it is in use already.
+    pub fn cache<T: Plain>(&self, name: &str) -> std::result::Result<Cache<'a, T>, Failure> {
+        cache::take(self.region, name)
+    }
+}
+
 impl Tx<'_> {
     #[inline]
     pub(crate) fn head(&self) -> &StateHead {
@@ -90,6 +124,11 @@ impl Tx<'_> {
     /// The operation in flight is done: counts it, and is a sign of life. Its effect is kept by the next commit.
     #[inline]
     pub fn done(&mut self) {
+        self.count();
+    }
+
+    #[inline]
+    pub(crate) fn count(&self) {
         let operations = self.operations() + 1;
         self.head().operations.store(operations, Ordering::Relaxed);
         self.mailbox.operation.store(operations, Ordering::Relaxed);
@@ -308,7 +347,7 @@ impl Tx<'_> {
     /// Marks that a change begins, until the guard is dropped: a crash in it is told as one
     /// ([`Crash::changing`](crate::Crash::changing)), and the crashed state is not kept.
     pub fn change(&self) -> Change<'_> {
-        Change::begin(self.mailbox)
+        Change::begin(self)
     }
 
     /// How many threads the program is to run in a scope: those that its daemon declares, fewer where the policy has

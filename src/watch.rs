@@ -1,7 +1,6 @@
 //! Watching the process that works: its requests, its crash, its silence, its end; and the tree's shutdown.
 
 use crate::crew::PATIENCE;
-use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::link;
 use crate::mailbox::{ANSWER_DONE, ANSWER_REFUSED, Request};
@@ -10,6 +9,7 @@ use crate::notice::{self, Ending};
 use crate::point::{self, Point};
 use crate::policy::{Action, Decision};
 use crate::pulse::Silence;
+use crate::standby;
 use crate::supervise::{Supervision, failed};
 use crate::sys::{clock, event};
 use crate::turn::Turn;
@@ -107,11 +107,8 @@ impl Supervision<'_> {
             Some(Turn::Referred) => {
                 let seat = self.spare.as_ref().map_or(0, |spare| spare.member.seat);
                 let words = &self.region.seat(seat).standby;
-                let action = Action::from_word(words.action.load(Ordering::Relaxed)).unwrap_or(Action::GiveUp);
-                let delay = Duration::from_nanos(words.delay_ns.load(Ordering::Relaxed));
                 let decided_ns = words.decided_ns.load(Ordering::Relaxed);
-                let environment = Environment::from_word(words.environment.load(Ordering::Relaxed));
-                let decision = Decision::after(delay, action).within(environment);
+                let decision = standby::told(words).unwrap_or(Decision::now(Action::GiveUp));
                 let noticed_ns = words.noticed_ns.load(Ordering::Relaxed);
                 ended(Ending::Handled, noticed_ns, Some(Decided { decision, decided_ns }))
             }

@@ -6,12 +6,20 @@ mod support;
 
 #[path = "crashes/answers.rs"]
 mod answers;
+#[path = "crashes/caches.rs"]
+mod caches;
 #[path = "crashes/daemons.rs"]
 mod daemons;
+#[path = "crashes/decisions.rs"]
+mod decisions;
+#[path = "crashes/environments.rs"]
+mod environments;
 #[path = "crashes/foreign.rs"]
 mod foreign;
 #[path = "crashes/keepers.rs"]
 mod keepers;
+#[path = "crashes/kept.rs"]
+mod kept;
 #[path = "crashes/memory.rs"]
 mod memory;
 #[path = "crashes/notices.rs"]
@@ -56,10 +64,24 @@ const SCENARIOS: &[Scenario] = &[
     ("intensity", restarts::intensity),
     ("delay", restarts::delay),
     ("incarnations", restarts::incarnations),
+    ("older-with-holes", decisions::older_with_holes),
     ("answers", answers::answers),
     ("keep", answers::keep),
     ("keep-a-locked-heap", answers::keep_a_locked_heap),
     ("too-many-skips", answers::too_many_skips),
+    ("skip", decisions::skip),
+    ("older", decisions::older),
+    ("restart-daemon", decisions::restart_daemon),
+    ("escalation", decisions::escalation),
+    ("before-the-state", decisions::before_the_state),
+    ("told-in-full", decisions::told_in_full),
+    ("kept-outside-of-a-change", kept::outside_of_a_change),
+    ("kept-refused", kept::refused),
+    ("kept-in-the-allocator", kept::in_the_allocator),
+    ("kept-exactly-once", kept::exactly_once),
+    ("padding", environments::padding),
+    ("zeroed", environments::zeroed),
+    ("threads", environments::threads),
     ("policy-that-panics", programs::policy_that_panics),
     ("daemon-that-exits", programs::daemon_that_exits),
     ("statics", programs::statics),
@@ -67,6 +89,10 @@ const SCENARIOS: &[Scenario] = &[
     ("results", memory::results),
     ("exhausted", memory::exhausted),
     ("scratch", memory::scratch),
+    ("free-pages", memory::free_pages),
+    ("holes", memory::holes),
+    ("caches", caches::caches),
+    ("caches-program", caches::caches_program),
     ("endless", shutdown::endless),
     ("deaf", shutdown::deaf),
 ];
@@ -103,13 +129,31 @@ const TESTS: &[Test] = &[
     ("too_many_restarts_are_given_up", || each("intensity")),
     ("a_policy_may_wait", || each("delay")),
     ("an_incarnation_has_a_number_of_its_own", || each("incarnations")),
+    ("an_older_commit_holds_what_was_free_in_a_newer_one", || each("older-with-holes")),
     ("each_answer_is_followed", || each("answers")),
     ("a_crashed_state_is_kept_where_it_can_be", || each("keep")),
     ("a_crashed_state_with_a_locked_heap_is_not_kept", || each("keep-a-locked-heap")),
     ("more_skips_than_fit_give_up", || each("too-many-skips")),
+    ("an_operation_that_crashes_twice_is_skipped", || each("skip")),
+    ("an_older_commit_leaves_a_latent_fault_behind", || each("older")),
+    ("a_policy_has_the_daemon_made_again", || each("restart-daemon")),
+    ("an_escalation_ends_in_the_daemons_own", || each("escalation")),
+    ("a_crash_before_the_state_blames_no_operation", || each("before-the-state")),
+    ("a_decision_is_told_in_full", || each("told-in-full")),
+    ("an_intact_state_is_kept", || each("kept-outside-of-a-change")),
+    ("a_state_that_is_not_intact_is_not_kept", || each("kept-refused")),
+    ("a_state_caught_in_the_allocator_is_not_kept", || each("kept-in-the-allocator")),
+    ("a_kept_operation_is_done_once", || each("kept-exactly-once")),
+    ("padding_takes_an_overflow", || each("padding")),
+    ("zeroed_blocks_hold_no_rubbish", || each("zeroed")),
+    ("fewer_threads_meet_fewer_races", || each("threads")),
     ("results_do_not_leak", || each("results")),
     ("what_does_not_fit_is_a_failure", || each("exhausted")),
+    ("free_pages_are_not_saved", || each("free-pages")),
+    ("blocks_come_back_beside_holes", || each("holes")),
     ("scratch_leaves_nothing_in_the_region", || each("scratch")),
+    ("caches_come_back_empty_or_as_they_were", || each("caches")),
+    ("random_programs_with_caches_equal_their_model", caches::random_programs_find_what_the_model_says),
     ("a_killed_root_leaves_nothing_running", shutdown::a_killed_root_leaves_nothing_running),
     ("sigterm_ends_the_tree_in_order", shutdown::sigterm_ends_the_tree_in_order),
     ("sigint_ends_a_deaf_daemon_too", shutdown::sigint_ends_a_deaf_daemon_too),

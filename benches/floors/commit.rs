@@ -1,8 +1,11 @@
 //! A commit of 1, 16 and 256 written pages, by mechanism. The writing is not measured.
 //!
 //! The floor moves as many bytes to another process and waits until it has them: a copy into shared memory, a byte
-//! through a pipe, a copy out of it, a byte back. It is the same for both mechanisms; full copy moves its whole region
-//! instead (4 MiB here), whatever was written.
+//! through a pipe, a copy out of it, a byte back. It is the same for all mechanisms; full copy moves all of its region
+//! that is in use instead (1 MiB here), whatever was written.
+//!
+//! `256-freed-pages` writes one page that stays and 256 of a temporary that is gone by the commit; its floor is that of a
+//! page.
 
 use crate::tree;
 use crashbed::{Daemon, Declaration, MIB, MechanismKind};
@@ -15,18 +18,21 @@ const PAGE: usize = 4096;
 const MOST_PAGES: usize = 256;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
-    for pages in [1, 16, MOST_PAGES] {
-        let mut group = criterion.benchmark_group(format!("commit/{pages}-pages"));
-        for what in ["copy-on-write", "full-copy", "floor"] {
-            tree::add(&mut group, "commit", what, &format!("{what} {pages}"));
+    for (pages, freed) in [(1, 0), (16, 0), (MOST_PAGES, 0), (1, MOST_PAGES)] {
+        let name = if freed > 0 { format!("commit/{freed}-freed-pages") } else { format!("commit/{pages}-pages") };
+        let mut group = criterion.benchmark_group(name);
+        // The state of this bench is bytes that nobody declares.
+        let mechanisms = MechanismKind::ALL.into_iter().filter(|mechanism| !mechanism.needs_declared_writes());
+        for what in mechanisms.map(MechanismKind::name).chain(["floor"]) {
+            tree::add(&mut group, "commit", what, &format!("{what} {pages} {freed}"));
         }
         group.finish();
     }
 }
 
 pub(crate) fn answer(what: &[&str], iterations: u64) {
-    let [what, pages] = what else { panic!("commit: WHAT PAGES") };
-    let pages = pages.parse().expect("a number of pages");
+    let [what, pages, freed] = what else { panic!("commit: WHAT PAGES FREED-PAGES") };
+    let [pages, freed]: [usize; 2] = [pages, freed].map(|pages| pages.parse().expect("a number of pages"));
     if *what == "floor" {
         println!("{}", bare(pages, iterations).expect("pipes"));
         return;
@@ -42,6 +48,9 @@ pub(crate) fn answer(what: &[&str], iterations: u64) {
             let mut total = 0;
             for _ in 0..iterations {
                 write_pages(&mut bytes[..pages * PAGE]);
+                if freed > 0 {
+                    write_pages(&mut vec![1; freed * PAGE]);
+                }
                 let start = Instant::now();
                 tx.commit()?;
                 total += tree::nanoseconds(start);

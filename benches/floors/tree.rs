@@ -1,6 +1,6 @@
 //! Running measured code in a tree of its own: a process of this program, started again for it.
 
-use crate::{allocation, commit, fork, notice, paths, restore, undo};
+use crate::{allocation, commit, copy, fork, notice, paths, restore, undo};
 use crashbed::{Daemon, Declaration, Outcome, Recoverable, Root};
 use crashbed_policies::CheckpointResume;
 use criterion::BenchmarkGroup;
@@ -40,6 +40,7 @@ pub(crate) fn answer(asked: &str) {
         "notice" => notice::answer(what, iterations),
         "restore" => restore::answer(what, iterations),
         "commit" => commit::answer(what, iterations),
+        "copy" => copy::answer(what, iterations),
         "allocation" => allocation::answer(what, iterations),
         "undo-log" => undo::answer(what, iterations),
         _ => panic!("no group `{group}`"),
@@ -99,6 +100,18 @@ pub(crate) fn shared_memory(bytes: usize) -> &'static mut [u8] {
     let mapped = unsafe { mmap_anonymous(None, length, protection, MapFlags::MAP_SHARED) };
     let start = mapped.expect("shared memory").cast().as_ptr();
     // SAFETY: mapped above, that long, zeroed, and nobody else has the address.
+    unsafe { std::slice::from_raw_parts_mut(start, bytes) }
+}
+
+/// The first `bytes` of a file, as memory that writes it; never unmapped.
+pub(crate) fn shared_file(file: &std::fs::File, bytes: usize) -> &'static mut [u8] {
+    use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+    let length = bytes.try_into().expect("some bytes");
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: new memory at a place of the kernel's choice changes none that is in use.
+    let mapped = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, file, 0) };
+    let start = mapped.expect("a mapping").cast().as_ptr();
+    // SAFETY: mapped above, that long; the file is the caller's, who uses one mapping of it at a time.
     unsafe { std::slice::from_raw_parts_mut(start, bytes) }
 }
 

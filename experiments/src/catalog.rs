@@ -4,6 +4,7 @@ use crate::measures;
 use crate::names;
 use crate::size::Size;
 use crate::suite::{Suite, Workloads};
+use crate::workloads::stencil::Grids;
 use crate::workloads::ycsb::Mix;
 use check::check;
 use std::ops::Range;
@@ -105,23 +106,29 @@ pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
     Ok(suite)
 }
 
-/// The least region that a workload under these settings fits into: its records or index, and room for the heap's own.
-/// An estimate from above: a `kv` record of YCSB's 1,000 bytes takes up to 2 KiB with its key, its lists and the map's
-/// nodes; a document of the corpus that a run makes adds up to 4 KiB of words and paths.
+/// The least region that a workload under these settings fits into: its records, index or grids, and room for the heap's
+/// own. An estimate from above: a `kv` record of YCSB's 1,000 bytes takes up to 2 KiB with its key, its lists and the
+/// map's nodes; a document of the corpus that a run makes adds up to 4 KiB of words and paths; an input of `native` leaves
+/// a summary, or its name; a large block takes up to a sixteenth more than it holds.
 pub fn minimum_region(settings: &Workloads, workload: &str) -> Size {
     const BASE: u64 = 512 << 10;
-    let (items, each) = if workload == "kv" {
-        let inserts = match settings.kv.mix {
-            // 5 % of the operations, twice over: they are drawn.
-            Mix::D | Mix::E => settings.kv.operations / 10 + 1,
-            _ => 0,
-        };
-        (settings.kv.records.saturating_add(inserts), 2 << 10)
-    } else {
-        let documents = &settings.documents;
-        (u64::from(documents.documents) + u64::from(documents.hostile), 4 << 10)
+    let bytes = match workload {
+        "kv" => {
+            let inserts = match settings.kv.mix {
+                // 5 % of the operations, twice over: they are drawn.
+                Mix::D | Mix::E => settings.kv.operations / 10 + 1,
+                _ => 0,
+            };
+            settings.kv.records.saturating_add(inserts).saturating_mul(2 << 10)
+        }
+        "native" => settings.native.inputs.saturating_mul(256),
+        "stencil" => Grids::bytes(settings.stencil.size) / 16 * 17,
+        _ => {
+            let documents = &settings.documents;
+            (u64::from(documents.documents) + u64::from(documents.hostile)).saturating_mul(4 << 10)
+        }
     };
-    Size::at_least(items.saturating_mul(each).saturating_add(BASE))
+    Size::at_least(bytes.saturating_add(BASE))
 }
 
 /// The settings of each measure, whose keys depend on its name. The text is known to be a suite.

@@ -1,6 +1,7 @@
 //! Each thing that can be wrong with a suite is found, with its line.
 use super::*;
 use crate::when::Trigger;
+use crate::workloads::native::corpus::Bug;
 use proptest::prelude::*;
 
 /// A suite that is right; each test breaks one line of it.
@@ -108,6 +109,58 @@ fn regions_that_do_not_fit_are_refused() {
     assert_broken("\"8 MiB\"", "8", 9, "factors.region", "expected a size");
     assert_broken("8 MiB", "64 KiB", 9, "factors.region", "smaller than the workload `kv` needs");
     assert_broken("records = 100", "records = 1000000", 9, "factors.region", "smaller than the workload `kv` needs");
+}
+
+#[test]
+fn a_plate_must_have_room_and_heat_for_its_steps() {
+    let stencil =
+        |settings: &str| RIGHT.replace("[workload.kv]", &format!("[workload.stencil]\n{settings}\n[workload.kv]"));
+    let right = stencil("size = 32\nsteps = 60").replace("[\"kv\"]", "\"stencil\"");
+    assert_eq!(parse("mine.toml", &right).unwrap().workload.operations("stencil"), Some(60));
+    for (was, by, key, words) in [
+        ("steps = 60", "steps = 100000", "workload.stencil.steps", "are the most"),
+        ("steps = 60", "steps = 0", "workload.stencil.steps", "at least 1"),
+        ("size = 32", "size = 15", "workload.stencil.size", "write 16 to 32768"),
+        ("size = 32", "size = 1000", "factors.region", "smaller than the workload `stencil` needs"),
+        ("size = 32", "threads = 257", "workload.stencil.threads", "256 are the most"),
+        ("kind = \"probability\"\np = 0.5", "kind = \"at-operation\"\nat = 60", "trigger.at", "`stencil` has 60"),
+    ] {
+        assert!(right.contains(was), "{was}");
+        match parse("mine.toml", &right.replace(was, by)) {
+            Err(SuiteError::Invalid { key: about, problem, .. }) => {
+                assert!(about == key && problem.contains(words), "{about}: {problem}");
+            }
+            other => panic!("{by}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn poison_is_of_known_bugs() {
+    let with = |native: &str| {
+        parse("mine.toml", &RIGHT.replace("[workload.kv]", &format!("[workload.native]\n{native}\n[workload.kv]")))
+    };
+    let suite = with("bugs = \"double-free\"\ninputs = 9").unwrap();
+    assert_eq!(
+        (&suite.workload.native.bugs[..], suite.workload.operations("native")),
+        (&[Bug::DoubleFree][..], Some(9))
+    );
+    let all = Bug::ALL.map(Bug::name);
+    assert_eq!(with(&format!("bugs = {all:?}")).unwrap().workload.native.bugs, Bug::ALL);
+    for (native, words) in [
+        ("bugs = [\"duoble-free\"]", "the nearest is `double-free`"),
+        ("bugs = []", "the list is empty"),
+        ("bugs = [\"recursion\", \"recursion\"]", "`recursion` is there twice"),
+        ("inputs = 0", "at least 1"),
+        ("poison_evry = 3", "the nearest is `poison_every`"),
+    ] {
+        match with(native) {
+            Err(SuiteError::Invalid { line: 12, problem, .. }) => {
+                assert!(problem.contains(words), "{native}: {problem}")
+            }
+            other => panic!("{native}: {other:?}"),
+        }
+    }
 }
 
 #[test]

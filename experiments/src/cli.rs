@@ -2,6 +2,8 @@
 
 use crate::levels::LARGEST_SEED;
 use crate::names::{FAULTS, LOADS, MEASURES, MECHANISMS, POLICIES, SPARES, Table, WORKLOADS};
+use crate::simulate::Fleet;
+use crate::size::Size;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Parser, Subcommand, value_parser};
@@ -38,6 +40,10 @@ pub enum Command {
     Report(FolderArgs),
     /// Draw a run's plots again from its trials
     Plot(FolderArgs),
+    /// Ask a restart policy about a run's recorded crashes, without crashing anything
+    Replay(ReplayArgs),
+    /// Simulate a fleet of processes over years, under a restart policy
+    Simulate(SimulateArgs),
     /// Be the tree of a run: started by the program itself, with the setup on standard input
     #[command(hide = true)]
     Tree,
@@ -132,6 +138,95 @@ pub struct FolderArgs {
     /// A run's folder
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+}
+
+/// What `replay` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 done, 1 there is no trace or it cannot be read, 2 bad usage.")]
+pub struct ReplayArgs {
+    /// A run's folder, or its crashes.jsonl or crashes.jsonl.gz
+    #[arg(value_name = "DIR|FILE")]
+    pub trace: PathBuf,
+    /// The restart policy that is asked
+    #[arg(long, value_name = "NAME", value_parser = of(POLICIES))]
+    pub policy: String,
+    /// Print JSON, with every first difference
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `simulate` takes.
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("source").required(true),
+    after_help = "\
+Example: a million processes over a year, by what a run measured
+  crashbed simulate --from results/quick --workload kv --mechanism copy-on-write --policy zero-state --processes 1000000
+
+Exit status: 0 done, 1 the run does not say enough or cannot be read, 2 bad usage or bad parameters."
+)]
+pub struct SimulateArgs {
+    /// Fit the parameters from this run's folder
+    #[arg(long, value_name = "DIR", group = "source")]
+    pub from: Option<PathBuf>,
+    /// Read the parameters from this TOML file (`--fit-only` prints one)
+    #[arg(long, value_name = "FILE.toml", group = "source")]
+    pub parameters: Option<PathBuf>,
+    /// The restart policy
+    #[arg(long, value_name = "NAME", value_parser = of(POLICIES), required_unless_present = "fit_only")]
+    pub policy: Option<String>,
+    /// How many processes
+    #[arg(long, value_name = "N", default_value_t = 10_000, allow_negative_numbers = true, value_parser = value_parser!(u32).range(1..))]
+    pub processes: u32,
+    /// Simulated time, in years of 365.25 days
+    #[arg(long, value_name = "YEARS", default_value_t = 1.0, allow_negative_numbers = true, value_parser = years)]
+    pub years: f64,
+    /// Make every random choice from this number
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = value_parser!(u64).range(..=LARGEST_SEED))]
+    pub seed: u64,
+    /// Mean time between two faults of a process, in hours [default: that of the file; a week with --from]
+    #[arg(long, value_name = "HOURS", allow_negative_numbers = true, value_parser = hours)]
+    pub mtbf_hours: Option<f64>,
+    /// Threads; the answer does not depend on it [default: one a processor]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print the parameters as a TOML file, and simulate nothing
+    #[arg(long, conflicts_with_all = ["json", "threads"])]
+    pub fit_only: bool,
+    /// Fit from the trials of this mechanism
+    #[arg(long, value_name = "NAME", value_parser = of(MECHANISMS), conflicts_with = "parameters")]
+    pub mechanism: Option<String>,
+    /// Fit from the trials of this workload
+    #[arg(long, value_name = "NAME", value_parser = of(WORKLOADS), conflicts_with = "parameters")]
+    pub workload: Option<String>,
+    /// Fit from the trials with this spare
+    #[arg(long, value_name = "NAME", value_parser = of(SPARES), conflicts_with = "parameters")]
+    pub spare: Option<String>,
+    /// Fit from the trials with a region of this size
+    #[arg(long, value_name = "SIZE", conflicts_with = "parameters")]
+    pub region: Option<Size>,
+    /// Fit from the trials beside this load
+    #[arg(long, value_name = "NAME", value_parser = of(LOADS), conflicts_with = "parameters")]
+    pub load: Option<String>,
+}
+
+/// Reads a simulated time.
+fn years(text: &str) -> Result<f64, String> {
+    within(text, Fleet::MOST_YEARS)
+}
+
+/// Reads a time between faults.
+fn hours(text: &str) -> Result<f64, String> {
+    const MOST_HOURS: f64 = 1e6;
+    within(text, MOST_HOURS)
+}
+
+fn within(text: &str, most: f64) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| *number > 0.0 && *number <= most);
+    number.ok_or_else(|| format!("write a number above 0 and up to {most}"))
 }
 
 /// What `measure` takes.

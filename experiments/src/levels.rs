@@ -3,12 +3,16 @@
 //! A factor is one level or a list of them: `fault = "kill"` or `fault = ["kill", "abort"]`.
 
 use crate::names::{self, Table};
+use crate::workloads::stencil::SIDES;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
 /// The longest pause between two faults of a batch, in microseconds.
 const LONGEST_PAUSE_US: u64 = 1_000_000;
+
+/// The most threads of a workload.
+const MOST_THREADS: usize = 256;
 
 /// The largest seed: the largest whole number that every reader of JSON keeps exact (RFC 8259, section 6).
 pub const LARGEST_SEED: u64 = (1 << 53) - 1;
@@ -86,6 +90,25 @@ pub fn pause<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error
         return Err(de::Error::custom(format!("{pause} µs are too long; the longest pause is {LONGEST_PAUSE_US} µs")));
     }
     Ok(pause)
+}
+
+/// Reads how many cells a side has.
+pub fn side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let side = u32::deserialize(deserializer)?;
+    if !SIDES.contains(&side) {
+        let message = format!("{side} is no side of a plate in cells; write {} to {}", SIDES.start(), SIDES.end());
+        return Err(de::Error::custom(message));
+    }
+    Ok(side)
+}
+
+/// Reads a number of threads.
+pub fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let threads = usize::deserialize(deserializer)?;
+    if threads > MOST_THREADS {
+        return Err(de::Error::custom(format!("{threads} threads are too many; {MOST_THREADS} are the most")));
+    }
+    Ok(threads)
 }
 
 /// Reads a seed.

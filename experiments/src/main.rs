@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use crashbed::Heap;
-use crashbed_experiments::cli::{Cli, Command, RunArgs, TrialArgs};
+use crashbed_experiments::cli::{Cli, Command, ReplayArgs, RunArgs, SimulateArgs, TrialArgs};
 use crashbed_experiments::conclude::{self, ConcludeError};
 use crashbed_experiments::interrupt::Interrupt;
 use crashbed_experiments::measures::{self, Gathered, MeasureError};
@@ -12,11 +12,14 @@ use crashbed_experiments::prepare::{PrepareError, Prepared};
 use crashbed_experiments::progress::Progress;
 use crashbed_experiments::results::{self, ResultsError};
 use crashbed_experiments::run::message::Setup;
-use crashbed_experiments::run::{RunError, Runner, tree};
+use crashbed_experiments::run::{Made, RunError, Runner, tree};
+use crashbed_experiments::simulate::{self, SimulateError};
 use crashbed_experiments::suite::Suite;
-use crashbed_experiments::{doctor, list, load, manifest, story};
+use crashbed_experiments::trace::{Trace, TraceError};
+use crashbed_experiments::{doctor, list, load, manifest, replay, story, units};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
 // SAFETY: nothing owned is taken out of a static or a lock that was filled before a fork: the workloads' states are
 // made of what their own operations make.
@@ -57,12 +60,21 @@ enum Failed {
     Measure(#[from] MeasureError),
     #[error("the process of a measure: {0}")]
     Round(io::Error),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error("the answer as JSON: {0}")]
+    Json(serde_json::Error),
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
+    #[error("the parameters as TOML: {0}")]
+    Toml(toml::ser::Error),
 }
 
 impl Failed {
     fn status(&self) -> u8 {
         match self {
             Self::Prepare(error) => error.status(),
+            Self::Simulate(error) => error.status(),
             _ => 1,
         }
     }
@@ -83,6 +95,8 @@ fn obey(command: Command) -> Result<ExitCode, Failed> {
                 print(&format!("{}\n", file.display()));
             }
         }
+        Command::Replay(arguments) => replay(&arguments)?,
+        Command::Simulate(arguments) => simulate(&arguments)?,
         Command::Tree => {
             let setup: Setup = serde_json::from_reader(io::stdin()).map_err(Failed::Setup)?;
             tree::run(&setup)?;
@@ -120,8 +134,8 @@ fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn
     let (mut done, mut crashes) = (0, 0);
     for batch in &plan.batches {
         let Some(made) = runner.batch(batch)? else { break };
-        for trial in made {
-            output.append(&trial).map_err(PrepareError::from)?;
+        for Made { trial, crashes: recorded } in made {
+            output.append(&trial, &recorded).map_err(PrepareError::from)?;
             done += 1;
             crashes += trial.crashes;
             progress.done(&format!("{crashes} crashes"));
@@ -149,12 +163,58 @@ fn trial(arguments: TrialArgs) -> Result<ExitCode, Failed> {
     let stopped = || interrupt.signal().is_some();
     let mut runner = Runner::new(&suite, &plan, &stopped)?;
     for batch in &plan.batches {
-        for trial in runner.batch(batch)?.into_iter().flatten() {
-            print(&story::of_trial(&trial));
+        for made in runner.batch(batch)?.into_iter().flatten() {
+            print(&story::of_trial(&made.trial));
         }
     }
     runner.end()?;
     Ok(interrupt.signal().map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
+}
+
+/// Asks a policy about recorded crashes.
+fn replay(arguments: &ReplayArgs) -> Result<(), Failed> {
+    let trace = Trace::load(&arguments.trace)?;
+    // The command line takes no other names than those of the table.
+    let Some(policy) = crashbed_policies::by_name(&arguments.policy) else { return Ok(()) };
+    let replay = replay::replay(&trace, &policy);
+    print(&if arguments.json { json(&replay)? } else { replay.to_string() });
+    Ok(())
+}
+
+/// Simulates a fleet.
+fn simulate(arguments: &SimulateArgs) -> Result<(), Failed> {
+    let (parameters, notes) = arguments.read()?;
+    if arguments.fit_only {
+        let notes: String = notes.iter().map(|note| format!("# {note}\n")).collect();
+        print(&(notes + "\n" + &parameters.to_toml().map_err(Failed::Toml)?));
+        return Ok(());
+    }
+    // The command line takes no other names than those of the table.
+    let Some(policy) = arguments.policy.as_deref().and_then(crashbed_policies::by_name) else { return Ok(()) };
+    let (fleet, begun) = (arguments.fleet(), Instant::now());
+    let simulated = simulate::simulate(&parameters, &policy, fleet);
+    let took = begun.elapsed();
+    if arguments.json {
+        print(&json(&serde_json::json!({
+            "simulated": simulated,
+            "notes": notes,
+            "threads": fleet.threads,
+            "wall_ns": u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+        }))?);
+        return Ok(());
+    }
+    let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
+    let rate = units::three_digits(simulated.crashes as f64 / took.as_secs_f64().max(1e-9) / 1e6);
+    let took = units::duration(took.as_nanos() as f64);
+    let threads = units::count(fleet.threads as u64, "thread", "threads");
+    let pace = format!("took           {took} on {threads}, {rate} million events a second\n");
+    print(&format!("{simulated}{pace}{}{notes}", if notes.is_empty() { "" } else { "\n" }));
+    Ok(())
+}
+
+/// A value as JSON for a reader.
+fn json(value: &impl serde::Serialize) -> Result<String, Failed> {
+    Ok(serde_json::to_string_pretty(value).map_err(Failed::Json)? + "\n")
 }
 
 /// Prints to standard output. A reader that has seen enough, as `head`, is no error.

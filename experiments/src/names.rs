@@ -122,6 +122,8 @@ pub const WORKLOADS: Table = Table {
     names: &[
         Name { name: "kv", about: "an ordered map under a mix of YCSB (A to F)", kind: "" },
         Name { name: "documents", about: "parses a folder of JSON documents and indexes words and paths", kind: "" },
+        Name { name: "stencil", about: "heat on a plate: steps by threads, proved by a residual", kind: "" },
+        Name { name: "native", about: "reads settings files by a C parser that has four memory bugs", kind: "" },
     ],
 };
 

@@ -1,9 +1,16 @@
 //! What the state must be, worked out again outside the tree and by other code than the workloads'.
 //!
-//! It shares with them the plan of operations, the form of a digest and the JSON grammar, and nothing else: `kv` is a
-//! list that is searched, with its sums made afresh for each digest; documents are read as a stream of events, without
-//! ever building a value, on a stack that grows with the document, so that what crashes the workload does not crash
-//! the oracle.
+//! It shares with them the plan of operations, how a plate begins, the form of a digest and the JSON grammar, and nothing
+//! else: `kv` is a list that is searched, with its sums made afresh for each digest; documents are read as a stream of
+//! events, without ever building a value, on a stack that grows with the document, so that what crashes the workload does
+//! not crash the oracle; a plate is computed cell by cell, by one thread, on rows without edges; settings files are read
+//! by a parser in Rust.
+
+mod plate;
+mod settings;
+
+pub use plate::stencil_digests;
+pub use settings::native_digests;
 
 use crate::workloads::digest::{Digest, Digester};
 use crate::workloads::documents::Document;

@@ -1,6 +1,9 @@
-use super::{index, kv_digests};
+use super::{index, kv_digests, native_digests, settings, stencil_digests};
 use crate::workloads::documents::{Document, Index, list, parse, read};
 use crate::workloads::kv::KvState;
+use crate::workloads::native::corpus::{Bug, Corpus};
+use crate::workloads::native::{Summaries, parse as parse_settings};
+use crate::workloads::stencil::{Band, Grids, Heat};
 use crate::workloads::ycsb::{Mix, Plan};
 use crate::workloads::{corpus, digest::Digest};
 use proptest::prelude::*;
@@ -73,6 +76,47 @@ proptest! {
         prop_assert_eq!(kv_digests(&plan, &after), expected);
     }
 
+    #[test]
+    fn the_stencil_workload_is_what_the_oracle_says(
+        seed: u64, size in 16..40_u32, bands in 1..9_usize, after in prop::collection::vec(0..60_u64, 1..4),
+    ) {
+        let heat = Heat::new(seed, size);
+        let digest = |&steps: &u64| {
+            let mut grids = Grids::default();
+            grids.load(heat);
+            for _ in 0..steps {
+                grids.bands(bands).unwrap().for_each(Band::compute);
+                grids.advance(|| ());
+            }
+            grids.digest()
+        };
+        prop_assert_eq!(stencil_digests(heat, &after), after.iter().map(digest).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_native_workload_is_what_the_oracle_says(
+        seed: u64,
+        after in prop::collection::vec(0..60_u64, 1..4),
+        excluded in prop::collection::btree_set(0..60_u64, 0..9),
+    ) {
+        let corpus = Corpus { seed, inputs: 60, poison_every: 0, bugs: Bug::ALL.to_vec() };
+        let names = excluded.iter().map(|number| Corpus::name(*number)).collect();
+        let digest = |&after: &u64| {
+            let mut summaries = Summaries::default();
+            for number in (0..after).filter(|number| !excluded.contains(number)) {
+                summaries.note(number, parse_settings(&corpus.input(number)), || ());
+            }
+            summaries.digest()
+        };
+        prop_assert_eq!(native_digests(&corpus, &after, &names), after.iter().map(digest).collect::<Vec<_>>());
+    }
+
+    /// Over any text that cannot reach a bug: without `t` there is neither a tab nor `unset`, and without brackets no list.
+    #[test]
+    fn settings_are_to_the_oracle_what_they_are_to_the_parser(text in "([ab]{0,2}[ =+]{0,3}[-\"\\\\n0-9a# ]{0,9}\n?){0,6}") {
+        prop_assert_eq!(settings::summary(text.as_bytes()), parse_settings(text.as_bytes()), "{:?}", text);
+    }
+
     /// Over any documents, sound or cut off, and blind to the order in which the workload met them.
     #[test]
     fn the_index_is_what_the_oracle_says(
@@ -119,4 +163,20 @@ fn hostile_documents_do_not_touch_the_oracle() {
     let shallow: BTreeSet<String> = told.union(&deep).cloned().collect();
     assert_eq!(pass(&documents, &shallow).digest(), index(&documents, &shallow).digest);
     assert_ne!(index(&documents, &shallow).digest, with.digest);
+}
+
+/// What crashes the C parser is read by the oracle as the format says: whoever survived it would be held against that.
+#[test]
+fn poisoned_settings_do_not_touch_the_oracle() {
+    let tabs = settings::summary(b"a = \"x\\ty\\t\"\n").unwrap();
+    assert_eq!(tabs, settings::summary(b"a = \"x       y       \"\n").unwrap());
+    let unset = settings::summary(b"a = 1\nunset a\nb = 2\n").unwrap();
+    assert_eq!((unset.entries, unset.sum), (1, 2));
+    assert_eq!(unset, settings::summary(b"b = 2").unwrap());
+    for (text, line) in [("a = 1\nb = [1 2]\n".to_owned(), 2), (format!("a = {}", "[".repeat(1_000_000)), 1)] {
+        assert_eq!(settings::summary(text.as_bytes()).unwrap_err().line, line);
+    }
+    let corpus = Corpus { seed: 1, inputs: 60, poison_every: 2, bugs: Bug::ALL.to_vec() };
+    let poisoned: BTreeSet<String> = (0..60).filter(|number| number % 2 == 1).map(Corpus::name).collect();
+    assert_ne!(native_digests(&corpus, &[60], &poisoned), native_digests(&corpus, &[60], &BTreeSet::new()));
 }

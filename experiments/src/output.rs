@@ -1,11 +1,12 @@
 //! A run's folder: what is written when, so that nothing half-written looks whole.
 //!
-//! `manifest.json` comes first, `trials.jsonl` grows by one write a trial, and `summary.json`, plots and `report.html`
-//! come last. Whole files are written beside their place and renamed into it; a line of `trials.jsonl` that does not fit
-//! on the disk is taken back. So a folder without `summary.json` is a run that was cut off, and says so.
+//! `manifest.json` comes first, `trials.jsonl` grows by one write a trial, `crashes.jsonl` by one before it, and
+//! `summary.json`, plots and `report.html` come last. Whole files are written beside their place and renamed into it; a
+//! line of `trials.jsonl` that does not fit on the disk is taken back. So a folder without `summary.json` is a run that
+//! was cut off, and says so; and a trial on record has all its crashes on record, where they are recorded at all.
 
 use crate::packed::{self, PackedError};
-use crate::record::{Manifest, Summary, Trial};
+use crate::record::{Manifest, RecordedCrash, Summary, Trial};
 use serde::Serialize;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub const MANIFEST: &str = "manifest.json";
 /// The file with one trial a line.
 pub const TRIALS: &str = "trials.jsonl";
+/// The file with one crash a line.
+pub const CRASHES: &str = "crashes.jsonl";
 /// The file with one object a cell.
 pub const SUMMARY: &str = "summary.json";
 
@@ -22,8 +25,17 @@ pub const SUMMARY: &str = "summary.json";
 #[derive(Debug)]
 pub struct Output {
     folder: PathBuf,
-    trials: File,
-    /// Bytes of `trials.jsonl` that are whole lines.
+    trials: Lines,
+    /// `None` where crashes are not recorded.
+    crashes: Option<Lines>,
+}
+
+/// A file of lines.
+#[derive(Debug)]
+struct Lines {
+    path: PathBuf,
+    file: File,
+    /// Bytes that are whole lines.
     whole: u64,
 }
 
@@ -96,8 +108,19 @@ impl Output {
         if folder.read_dir().map_err(not_writable)?.next().is_some() {
             return Err(OutputError::NotEmpty { folder: folder.to_owned() });
         }
-        let trials = File::create_new(folder.join(TRIALS)).map_err(not_writable)?;
-        Ok(Self { folder: folder.to_owned(), trials, whole: 0 })
+        let trials = Lines::create(folder.join(TRIALS)).map_err(not_writable)?;
+        Ok(Self { folder: folder.to_owned(), trials, crashes: None })
+    }
+
+    /// Records crashes too from here on, in an empty `crashes.jsonl`.
+    ///
+    /// # Errors
+    /// [`OutputError::NotWritable`].
+    pub fn record_crashes(&mut self) -> Result<(), OutputError> {
+        let made = Lines::create(self.folder.join(CRASHES));
+        let made = made.map_err(|source| OutputError::NotWritable { folder: self.folder.clone(), source })?;
+        self.crashes = Some(made);
+        Ok(())
     }
 
     /// Makes a fresh folder for a run of `suite` in `runs`, named after the suite and the present time (UTC).
@@ -122,12 +145,12 @@ impl Output {
 
     /// Whether no trial was written yet.
     pub fn is_empty(&self) -> bool {
-        self.whole == 0
+        self.trials.whole == 0
     }
 
     /// Takes back what was made, for a run that could not make a single trial: the folder can be used again.
     pub fn discard(self) {
-        for file in [MANIFEST, TRIALS] {
+        for file in [MANIFEST, TRIALS, CRASHES] {
             // What cannot be removed stays; the error that led here is the one to tell.
             let _ = fs::remove_file(self.folder.join(file));
         }
@@ -148,21 +171,16 @@ impl Output {
         self.write_json(MANIFEST, manifest)
     }
 
-    /// Adds a line to `trials.jsonl`, by one write. Where that fails in the middle, the piece is taken back.
+    /// Adds a trial's crashes to `crashes.jsonl`, where they are recorded, then the trial to `trials.jsonl`, each by one
+    /// write. Where one fails in the middle, the piece is taken back.
     ///
     /// # Errors
     /// [`OutputError::Write`]: the trials before this one are on record, this one is not.
-    pub fn append(&mut self, trial: &Trial) -> Result<(), OutputError> {
-        let file = self.folder.join(TRIALS);
-        let mut line = to_json(&file, trial, false)?;
-        line.push(b'\n');
-        if let Err(source) = self.trials.write_all(&line) {
-            // Shortening a file needs no room. Where even that fails the line has no end, and reading it back says so.
-            let _ = self.trials.set_len(self.whole);
-            return Err(OutputError::Write { file, source });
+    pub fn append(&mut self, trial: &Trial, crashes: &[RecordedCrash]) -> Result<(), OutputError> {
+        if let Some(lines) = self.crashes.as_mut().filter(|_| !crashes.is_empty()) {
+            lines.append(crashes)?;
         }
-        self.whole += line.len() as u64;
-        Ok(())
+        self.trials.append(std::slice::from_ref(trial))
     }
 
     fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), OutputError> {
@@ -170,6 +188,28 @@ impl Output {
         json.push(b'\n');
         let file = self.folder.join(name);
         write_whole(&file, &json).map_err(|source| OutputError::Write { file, source })
+    }
+}
+
+impl Lines {
+    fn create(path: PathBuf) -> io::Result<Self> {
+        let file = File::create_new(&path)?;
+        Ok(Self { path, file, whole: 0 })
+    }
+
+    fn append(&mut self, values: &[impl Serialize]) -> Result<(), OutputError> {
+        let mut text = Vec::new();
+        for value in values {
+            text.append(&mut to_json(&self.path, value, false)?);
+            text.push(b'\n');
+        }
+        if let Err(source) = self.file.write_all(&text) {
+            // Shortening a file needs no room. Where even that fails the line has no end, and reading it back says so.
+            let _ = self.file.set_len(self.whole);
+            return Err(OutputError::Write { file: self.path.clone(), source });
+        }
+        self.whole += text.len() as u64;
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a run's folder holds after each thing that can go wrong.
 use super::*;
-use crate::record::{FORMAT, Levels, Outcome, Phases, Verdict};
+use crate::record::{FORMAT, Levels, Outcome, Phases, Recovered, Verdict};
+use crashbed::{Cause, Crash};
 use std::process::Command;
 
 fn trial(number: u64) -> Trial {
@@ -42,6 +43,27 @@ fn trial(number: u64) -> Trial {
     }
 }
 
+/// A crash of that trial.
+fn crash(number: u64) -> RecordedCrash {
+    let crash = Crash {
+        cause: Cause::Exited { status: 3 },
+        notice: crashbed::Notice::Pidfd,
+        phase: crashbed::Phase::Running,
+        incarnation: 1,
+        operation: 7,
+        committed_operations: 5,
+        thread: 0,
+        place: None,
+        heap_locked: None,
+        changing: false,
+        happened_ns: 1,
+        noticed_ns: 2,
+        note: crashbed::Text::EMPTY,
+    };
+    let Trial { trial, levels, .. } = trial(number);
+    RecordedCrash { trial, transaction: trial, levels, recovered: Recovered::of_daemon(crash) }
+}
+
 fn summary() -> Summary {
     Summary {
         format: FORMAT,
@@ -71,7 +93,7 @@ fn lines_are_on_disk_as_they_are_added_and_read_back() {
     let folder = place.path().join("a/b");
     let mut output = Output::create(&folder).unwrap();
     for number in 0..3 {
-        output.append(&trial(number)).unwrap();
+        output.append(&trial(number), &[]).unwrap();
         assert_eq!(read_trial(&folder, number + 1).unwrap(), trial(number));
     }
     assert!(matches!(read_trial(&folder, 0), Err(OutputError::NoSuchLine { lines: 3, .. })));
@@ -79,6 +101,25 @@ fn lines_are_on_disk_as_they_are_added_and_read_back() {
     assert_eq!(names(&folder), [TRIALS]);
     write_summary(output.folder(), &summary()).unwrap();
     assert_eq!(names(&folder), [SUMMARY, TRIALS]);
+}
+
+#[test]
+fn crashes_are_on_record_before_their_trial_and_go_with_the_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("run");
+    let mut output = Output::create(&folder).unwrap();
+    output.record_crashes().unwrap();
+    output.append(&trial(0), &[]).unwrap();
+    output.append(&trial(1), &[crash(1), crash(1)]).unwrap();
+    // A trial that cannot be written any more leaves its crashes, not the other way about.
+    output.trials.file = File::open(folder.join(TRIALS)).unwrap();
+    assert!(output.append(&trial(2), &[crash(2)]).is_err());
+    let text = fs::read(folder.join(CRASHES)).unwrap();
+    let (crashes, torn) = crate::jsonl::read::<RecordedCrash>(&folder, &text, "a crash").unwrap();
+    assert_eq!((crashes, torn), (vec![crash(1), crash(1), crash(2)], None));
+    assert!(matches!(read_trial(&folder, 3), Err(OutputError::NoSuchLine { lines: 2, .. })));
+    output.discard();
+    assert!(!folder.exists());
 }
 
 #[test]
@@ -122,7 +163,7 @@ fn fill_the_disk() {
         return;
     };
     let mut output = Output::create(Path::new(&folder)).unwrap();
-    let error = (0..1_000).find_map(|number| output.append(&trial(number)).err()).unwrap();
+    let error = (0..1_000).find_map(|number| output.append(&trial(number), &[]).err()).unwrap();
     assert!(error.to_string().contains(TRIALS), "{error}");
     let long = Summary { answer: vec!["x".repeat(100_000)], ..summary() };
     assert!(matches!(write_summary(output.folder(), &long), Err(OutputError::Write { .. })));

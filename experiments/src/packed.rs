@@ -1,4 +1,4 @@
-//! The trials of a run's folder as text, from `trials.jsonl` or from `trials.jsonl.gz`.
+//! The lines of a run's folder as text, from `trials.jsonl` or from `trials.jsonl.gz`, and so those of its crashes.
 //!
 //! A run writes plain lines, so that whoever interrupts it keeps them. A folder that is kept may be packed afterwards,
 //! by `gzip -9 -n trials.jsonl`, to a tenth of its size; everything that reads a folder reads it all the same.
@@ -8,17 +8,19 @@ use flate2::read::MultiGzDecoder;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// The file of packed trials.
-pub const PACKED_TRIALS: &str = "trials.jsonl.gz";
+/// What a packed file's name has more than a plain one's.
+const PACKED: &str = ".gz";
 
-/// Why a folder's trials could not be read.
+/// Why a folder's lines could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PackedError {
     /// They are there twice, and may differ.
-    #[error("{} holds both {TRIALS} and {PACKED_TRIALS}; remove the one that is not meant", folder.display())]
+    #[error("{} holds both {name} and {name}{PACKED}; remove the one that is not meant", folder.display())]
     Both {
         /// The folder.
         folder: PathBuf,
+        /// The plain file's name.
+        name: &'static str,
     },
     /// A file could not be read, or not be unpacked.
     #[error("cannot read {}: {source}", path.display())]
@@ -35,19 +37,41 @@ pub enum PackedError {
 /// # Errors
 /// [`PackedError`]; with neither file there, [`PackedError::Read`] of the plain one.
 pub fn trials(folder: &Path) -> Result<(PathBuf, Vec<u8>), PackedError> {
-    let (plain, packed) = (folder.join(TRIALS), folder.join(PACKED_TRIALS));
+    lines(folder, TRIALS)
+}
+
+/// The file called `name`, or that packed, in `folder`, and its text, unpacked.
+///
+/// # Errors
+/// [`PackedError`]; with neither file there, [`PackedError::Read`] of the plain one.
+pub fn lines(folder: &Path, name: &'static str) -> Result<(PathBuf, Vec<u8>), PackedError> {
+    let (plain, packed) = (folder.join(name), folder.join(name.to_owned() + PACKED));
     match (std::fs::read(&plain), std::fs::read(&packed)) {
-        (Ok(_), Ok(_)) => Err(PackedError::Both { folder: folder.to_owned() }),
+        (Ok(_), Ok(_)) => Err(PackedError::Both { folder: folder.to_owned(), name }),
         (Ok(text), Err(error)) if error.kind() == ErrorKind::NotFound => Ok((plain, text)),
         (Err(error), Ok(bytes)) if error.kind() == ErrorKind::NotFound => {
-            let mut text = Vec::new();
-            match MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text) {
-                Ok(_) => Ok((packed, text)),
-                Err(source) => Err(PackedError::Read { path: packed, source }),
-            }
+            let text = unpack(&packed, &bytes)?;
+            Ok((packed, text))
         }
         (Ok(_), Err(source)) => Err(PackedError::Read { path: packed, source }),
         (Err(source), _) => Err(PackedError::Read { path: plain, source }),
+    }
+}
+
+/// The text of `path`, unpacked where its name says that it is packed.
+///
+/// # Errors
+/// [`PackedError::Read`].
+pub fn file(path: &Path) -> Result<Vec<u8>, PackedError> {
+    let bytes = std::fs::read(path).map_err(|source| PackedError::Read { path: path.to_owned(), source })?;
+    if path.as_os_str().as_encoded_bytes().ends_with(PACKED.as_bytes()) { unpack(path, &bytes) } else { Ok(bytes) }
+}
+
+fn unpack(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, PackedError> {
+    let mut text = Vec::new();
+    match MultiGzDecoder::new(bytes).read_to_end(&mut text) {
+        Ok(_) => Ok(text),
+        Err(source) => Err(PackedError::Read { path: path.to_owned(), source }),
     }
 }
 
@@ -56,6 +80,8 @@ mod tests {
     use super::*;
     use flate2::{Compression, GzBuilder};
     use std::io::Write;
+
+    const PACKED_TRIALS: &str = "trials.jsonl.gz";
 
     fn pack(text: &[u8]) -> Vec<u8> {
         let mut packer = GzBuilder::new().write(Vec::new(), Compression::best());
@@ -73,7 +99,8 @@ mod tests {
         std::fs::write(folder.path().join(PACKED_TRIALS), pack(&text)).unwrap();
         assert!(matches!(trials(folder.path()).unwrap_err(), PackedError::Both { .. }));
         std::fs::remove_file(folder.path().join(TRIALS)).unwrap();
-        assert_eq!(trials(folder.path()).unwrap(), (folder.path().join(PACKED_TRIALS), text));
+        assert_eq!(trials(folder.path()).unwrap(), (folder.path().join(PACKED_TRIALS), text.clone()));
+        assert_eq!(file(&folder.path().join(PACKED_TRIALS)).unwrap(), text);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Prepared {
     pub suite: Suite,
     /// Its trials in order.
     pub plan: Plan,
-    /// The folder, with nothing but an empty `trials.jsonl` in it.
+    /// The folder, with nothing but an empty `trials.jsonl`, and perhaps an empty `crashes.jsonl`, in it.
     pub output: Output,
 }
 
@@ -55,10 +55,13 @@ impl RunArgs {
         Narrowing { policy, mechanism, workload, fault, spare, load, corpus, seed, trials }.apply(&mut suite)?;
         let seed = *suite.seed.get_or_insert_with(fresh_seed);
         let plan = Plan::new(&suite, seed);
-        let output = match self.out {
+        let mut output = match self.out {
             Some(folder) => Output::create(&folder)?,
             None => Output::fresh(Path::new("runs"), &suite.name)?,
         };
+        if suite.records_crashes() {
+            output.record_crashes()?;
+        }
         Ok(Prepared { suite, plan, output })
     }
 }
@@ -72,9 +75,13 @@ impl TrialArgs {
         if let (Some(folder), Some(line)) = (&self.from, self.line) {
             return recorded(folder, line);
         }
-        // Without a fault it is up to the documents to crash their parser: the suite `documents` has such ones.
+        // Without a fault it is up to the input to crash its parser: the suite `documents` has such documents.
         let pass = self.workload == "documents" && self.fault == "none";
         let mut suite = catalog::load(if pass { "documents" } else { "quick" })?;
+        if self.fault != "none" {
+            // The crash that is asked for is the only one.
+            suite.workload.native.poison_every = 0;
+        }
         suite.name = "trial".to_owned();
         suite.factors = vec![Factors {
             policy: vec![self.policy],
@@ -130,6 +137,15 @@ mod tests {
         assert_eq!((planned.levels.mechanism.as_str(), planned.levels.workload.as_str()), ("full-copy", "kv"));
         assert_eq!(planned.seed, 9);
         assert_eq!(Plan::new(&suite, 1).cells, [planned.levels]);
+    }
+
+    #[test]
+    fn a_trial_of_native_has_the_crash_that_was_asked_for_and_no_other() {
+        let poison_every = |fault: &str| {
+            let (suite, _) = trial(&["--workload", "native", "--fault", fault]).prepare().unwrap();
+            suite.workload.native.poison_every
+        };
+        assert_eq!((poison_every("none") > 0, poison_every("kill")), (true, 0));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! What a run writes: one [`Trial`] a line in `trials.jsonl`, one [`Cell`] a combination of levels in `summary.json`,
-//! one [`Manifest`] in `manifest.json`, and in `measurements.json` what was measured beside the trials.
+//! What a run writes: one [`Trial`] a line in `trials.jsonl`, one [`RecordedCrash`] a line in `crashes.jsonl`, one
+//! [`Cell`] a combination of levels in `summary.json`, one [`Manifest`] in `manifest.json`, and in `measurements.json`
+//! what was measured beside the trials.
 //!
 //! The formats are versioned by [`FORMAT`]. Durations are nanoseconds on `CLOCK_MONOTONIC` and end in `_ns`; `null`
 //! means that there was nothing to measure, never zero. Levels are plain strings and numbers under the same names in
@@ -8,9 +9,11 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod crash;
 mod measurement;
 mod target;
 
+pub use crash::{RecordedCrash, Recovered, Then, Victim, action};
 pub use measurement::{Level, Measurement, Measurements, Unit};
 pub use target::Target;
 

@@ -4,6 +4,7 @@
 //! the trials. The trials may have been packed since, to `trials.jsonl.gz`. A run that was killed may have left half a line at the end of `trials.jsonl`: that line is left out, and
 //! said to be.
 
+use crate::jsonl::{self, BadLine};
 use crate::output::write_whole;
 use crate::packed::{self, PackedError};
 use crate::record::{FORMAT, Floor, Manifest, Measurements, Summary, Trial};
@@ -78,6 +79,9 @@ pub enum ResultsError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A line of a file of lines is something else.
+    #[error(transparent)]
+    Line(#[from] BadLine),
     /// The run was written in another version of the formats.
     #[error("{} is in format {found}; this program reads format {FORMAT}", path.display())]
     Format {
@@ -100,7 +104,9 @@ pub fn load(dir: &Path) -> Result<Results, ResultsError> {
         return Err(ResultsError::Format { path, found: manifest.format });
     }
     let (path, text) = packed::trials(dir)?;
-    let (trials, torn) = lines(&path, &text)?;
+    let (trials, torn) = jsonl::read(&path, &text, "a trial")?;
+    let torn =
+        torn.map(|line| format!("line {line} of {TRIALS}: skipped, because it was cut off while it was written"));
     let floors = json(&dir.join(FLOORS))?.unwrap_or_default();
     let measurements = json(&dir.join(MEASUREMENTS))?.unwrap_or_default();
     let path = dir.join(SUMMARY);
@@ -131,27 +137,6 @@ fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), Resul
     let failed = |source| ResultsError::Write { path: path.to_owned(), source };
     let bytes = serde_json::to_vec_pretty(value).map_err(|error| failed(error.into()))?;
     write_whole(path, &bytes).map_err(failed)
-}
-
-/// The trials of `trials.jsonl`, and what was left out of it.
-fn lines(path: &Path, bytes: &[u8]) -> Result<(Vec<Trial>, Option<String>), ResultsError> {
-    let mut trials = Vec::new();
-    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        match serde_json::from_slice(line) {
-            Ok(trial) => trials.push(trial),
-            // Only the last line can be without its end.
-            Err(_) if !line.ends_with(b"\n") => {
-                let torn =
-                    format!("line {} of {TRIALS}: skipped, because it was cut off while it was written", index + 1);
-                return Ok((trials, Some(torn)));
-            }
-            Err(error) => {
-                let problem = format!("not a trial: {error}");
-                return Err(ResultsError::Content { path: path.to_owned(), line: index + 1, problem });
-            }
-        }
-    }
-    Ok((trials, None))
 }
 
 /// A JSON file's value; `None` where the file is not there.
@@ -234,7 +219,7 @@ mod tests {
         for (text, read, is_torn) in
             [(lines.as_str(), &trials[..], false), (&lines[..lines.len() - 9], &trials[..2], true)]
         {
-            let file = std::fs::File::create(dir.path().join(packed::PACKED_TRIALS)).unwrap();
+            let file = std::fs::File::create(dir.path().join("trials.jsonl.gz")).unwrap();
             let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::best());
             packer.write_all(text.as_bytes()).unwrap();
             packer.finish().unwrap();

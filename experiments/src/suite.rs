@@ -7,6 +7,7 @@
 use crate::levels;
 use crate::record::Levels;
 use crate::when::Trigger;
+use crate::workloads::native::corpus::{Bug, Corpus};
 use crate::workloads::ycsb::Mix;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -56,6 +57,9 @@ pub struct Suite {
     /// How much hot spares may spin.
     #[serde(default)]
     pub spin: Spin,
+    /// What is written down beside the trials.
+    #[serde(default, skip_serializing_if = "Output::is_as_usual")]
+    pub output: Output,
     /// What is measured beside the trials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measure: Vec<Measure>,
@@ -77,6 +81,11 @@ impl Suite {
         self.factors.iter().any(|block| block.workload.iter().any(|level| level == workload))
     }
 
+    /// Whether every crash is recorded in full.
+    pub fn records_crashes(&self) -> bool {
+        self.output.crashes.unwrap_or(self.trials() <= Output::FEW_TRIALS)
+    }
+
     /// The block that a cell is in.
     pub fn block_of(&self, levels: &Levels) -> Option<&Factors> {
         self.factors.iter().find(|block| block.levels().contains(levels))
@@ -91,6 +100,32 @@ pub struct Workloads {
     pub kv: Kv,
     /// Of `documents`.
     pub documents: Documents,
+    /// Of `stencil`.
+    pub stencil: Stencil,
+    /// Of `native`.
+    pub native: Native,
+}
+
+impl Workloads {
+    /// How many operations a script of this workload has; `None` where the settings alone do not say.
+    pub fn operations(&self, workload: &str) -> Option<u64> {
+        match workload {
+            "kv" => Some(self.kv.operations),
+            "stencil" => Some(self.stencil.steps),
+            "native" => Some(self.native.inputs),
+            _ => None,
+        }
+    }
+
+    /// Operations between two commits of this workload.
+    pub fn commit_every(&self, workload: &str) -> u64 {
+        match workload {
+            "kv" => self.kv.commit_every,
+            "stencil" => self.stencil.commit_every,
+            "native" => self.native.commit_every,
+            _ => self.documents.commit_every,
+        }
+    }
 }
 
 /// Settings of the workload `kv`.
@@ -125,6 +160,49 @@ pub struct Documents {
     /// Documents between two commits.
     #[serde(deserialize_with = "levels::positive")]
     pub commit_every: u64,
+}
+
+/// Settings of the workload `stencil`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stencil {
+    /// Cells along a side of the plate; its two grids take 16 bytes a cell.
+    #[serde(deserialize_with = "levels::side")]
+    pub size: u32,
+    /// Steps, each of which is an operation.
+    #[serde(deserialize_with = "levels::positive")]
+    pub steps: u64,
+    /// Steps between two commits.
+    #[serde(deserialize_with = "levels::positive")]
+    pub commit_every: u64,
+    /// Threads that compute a step; 0 leaves it to the transaction's main one.
+    #[serde(deserialize_with = "levels::threads")]
+    pub threads: usize,
+}
+
+/// Settings of the workload `native`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Native {
+    /// Inputs to read, each of which is an operation.
+    #[serde(deserialize_with = "levels::positive")]
+    pub inputs: u64,
+    /// Every so many inputs is a poisoned one, which crashes the parser whenever it is read; 0 poisons none.
+    pub poison_every: u64,
+    /// The parser's bugs that poisoned inputs reach, by turns.
+    #[serde(deserialize_with = "levels::one_or_many")]
+    pub bugs: Vec<Bug>,
+    /// Inputs between two commits.
+    #[serde(deserialize_with = "levels::positive")]
+    pub commit_every: u64,
+}
+
+impl Native {
+    /// The inputs of the trial with this seed.
+    pub fn corpus(&self, seed: u64) -> Corpus {
+        let Self { inputs, poison_every, bugs, .. } = self;
+        Corpus { seed, inputs: *inputs, poison_every: *poison_every, bugs: bugs.clone() }
+    }
 }
 
 /// When a transaction counts as hung.
@@ -182,6 +260,25 @@ impl Spin {
     }
 }
 
+/// What is written down beside the trials.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Whether `crashes.jsonl` is written; where missing, it is for suites of few trials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crashes: Option<bool>,
+}
+
+impl Output {
+    /// The most trials of a suite whose crashes are recorded unless it says otherwise. A crash takes about as many bytes
+    /// as a trial, so that this is some 10 MB.
+    pub const FEW_TRIALS: u64 = 10_000;
+
+    fn is_as_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A measure: what is measured beside the trials, in rounds that are spread over the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
@@ -208,6 +305,18 @@ impl Default for Kv {
 impl Default for Documents {
     fn default() -> Self {
         Self { corpus: None, documents: 40, hostile: 4, commit_every: 4 }
+    }
+}
+
+impl Default for Stencil {
+    fn default() -> Self {
+        Self { size: 256, steps: 200, commit_every: 10, threads: 2 }
+    }
+}
+
+impl Default for Native {
+    fn default() -> Self {
+        Self { inputs: 60, poison_every: 10, bugs: Bug::ALL.to_vec(), commit_every: 4 }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crashbed_experiments::record::{Outcome, Trial, Verdict};
 use crashbed_experiments::results;
+use crashbed_experiments::trace::Trace;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::collections::{BTreeMap, HashSet};
@@ -98,12 +99,28 @@ fn each_crash_of_a_batch_is_a_trial_and_can_be_made_again_alone() {
     assert!(summary.complete);
     assert_eq!((summary.crashes, summary.cells.len()), (results.trials.len() as u64, in_cells.len()));
 
+    // The crashes of a batch share a history, in which each has its number.
+    let trace = Trace::load(&folder.path().join("out")).unwrap();
+    assert_eq!(trace.crashes.len(), results.trials.len());
+    for (crash, trial) in trace.crashes.iter().zip(&results.trials) {
+        assert_eq!((crash.trial, &crash.levels), (trial.trial, &trial.levels));
+        assert_eq!(crash.transaction + crash.recovered.number, crash.trial);
+        assert_eq!(crash.recovered.crash.operation / COMMIT_EVERY * COMMIT_EVERY, trial.committed_operations);
+    }
+    let transactions: HashSet<u64> = trace.crashes.iter().map(|crash| crash.transaction).collect();
+    assert_eq!(transactions.len(), 3 * 2 * 3 * 2 * 3 + 2);
+
     // Packed, the folder is read as before.
-    let (plain, packed) = (folder.path().join("out/trials.jsonl"), folder.path().join("out/trials.jsonl.gz"));
-    let mut packer = GzEncoder::new(File::create(packed).unwrap(), Compression::best());
-    packer.write_all(&std::fs::read(&plain).unwrap()).unwrap();
-    packer.finish().unwrap();
-    std::fs::remove_file(plain).unwrap();
+    for name in ["trials.jsonl", "crashes.jsonl"] {
+        let plain = folder.path().join("out").join(name);
+        let packed = File::create(plain.with_extension("jsonl.gz")).unwrap();
+        let mut packer = GzEncoder::new(packed, Compression::best());
+        packer.write_all(&std::fs::read(&plain).unwrap()).unwrap();
+        packer.finish().unwrap();
+        std::fs::remove_file(plain).unwrap();
+    }
+    assert_eq!(Trace::load(&folder.path().join("out")).unwrap(), trace);
+    assert_eq!(Trace::load(&folder.path().join("out/crashes.jsonl.gz")).unwrap(), trace);
     for command in ["report", "plot"] {
         let output = crashbed(folder.path(), &[command, "out"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -124,6 +124,106 @@ fn what_is_no_run_is_refused() {
     refuses(place.path(), &["trial", "--from", "x", "--line", "1", "--fault", "kill"], 2, &["--from", "--fault"]);
 }
 
+/// Two crashes of one transaction, in one operation, both resumed.
+const TRACE: &str = r#"{"trial":3,"transaction":3,"policy":"checkpoint-resume","mechanism":"copy-on-write","workload":"kv","fault":"poison","spare":"cold","region_bytes":67108864,"load":"none","recovered":{"of":"transaction","number":0,"crash":{"cause":{"signal":{"signal":"SIGSEGV","code":1,"address":"0x0"}},"notice":"handler","phase":"running","incarnation":3,"operation":17,"committed_operations":10,"thread":77,"place":null,"heap_locked":null,"changing":false,"happened_at_ns":1000,"noticed_at_ns":2000},"decision":{"action":"resume","delay_ns":0},"then":null}}
+{"trial":3,"transaction":3,"policy":"checkpoint-resume","mechanism":"copy-on-write","workload":"kv","fault":"poison","spare":"cold","region_bytes":67108864,"load":"none","recovered":{"of":"transaction","number":1,"crash":{"cause":{"exited":{"status":3}},"notice":"pidfd","phase":"running","incarnation":4,"operation":17,"committed_operations":10,"thread":0,"place":null,"heap_locked":null,"changing":false,"happened_at_ns":5000,"noticed_at_ns":6000},"decision":{"action":"resume","delay_ns":0},"then":null}}
+"#;
+
+#[test]
+fn a_policy_is_asked_about_recorded_crashes() {
+    let place = place();
+    fs::write(place.path().join("crashes.jsonl"), TRACE).unwrap();
+    let said = |arguments: &[&str]| {
+        let output = crashbed(place.path(), arguments).success();
+        String::from_utf8_lossy(&output.get_output().stdout).into_owned()
+    };
+    let text = said(&["replay", "crashes.jsonl", "--policy", "zero-state"]);
+    assert!(text.contains("zero-state over 2 recorded crashes of 1 transaction"), "{text}");
+    assert!(text.contains("resume → zero: 1 transaction, first in trial 3 at crash 0 in operation 17"), "{text}");
+    let json = said(&["replay", "crashes.jsonl", "--policy", "checkpoint-resume", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["format"], &json["all"]["differing"]), (&1.into(), &0.into()));
+    assert_eq!(json["all"]["decisions"]["resume"], 2);
+    assert_eq!(names(place.path()), ["crashes.jsonl"]);
+}
+
+#[test]
+fn a_trace_that_is_missing_or_bad_is_refused() {
+    let place = place();
+    let replay = |trace, policy| ["replay", trace, "--policy", policy];
+    refuses(place.path(), &replay("nowhere", "zero-state"), 1, &["nowhere/manifest.json"]);
+    refuses(place.path(), &replay("nowhere", "zero-stat"), 2, &["the nearest is `zero-state`"]);
+    refuses(place.path(), &["replay", "nowhere"], 2, &["--policy"]);
+    fs::write(place.path().join("mine.jsonl"), TRACE.replace("\"status\":3", "\"status\":\"no\"")).unwrap();
+    let words = ["mine.jsonl, line 2: not a crash: `recovered.crash.cause.exited.status`", "expected i32"];
+    refuses(place.path(), &replay("mine.jsonl", "zero-state"), 1, &words);
+}
+
+const PARAMETERS: &str = "\
+mtbf_ns = 3600000000000
+operation_ns = 1000000
+commit_every = 10
+commit_ns = 2000000
+poison = 0.01
+
+[recovery_ns]
+resume = [5000000, 6000000, 9000000]
+";
+
+#[test]
+fn a_fleet_is_simulated_the_same_each_time() {
+    let place = place();
+    fs::write(place.path().join("mine.toml"), PARAMETERS).unwrap();
+    let said = |more: &[&str]| {
+        let arguments =
+            [&["simulate", "--parameters", "mine.toml", "--processes", "200", "--years", "0.05"], more].concat();
+        let output = crashbed(place.path(), &arguments).success();
+        String::from_utf8_lossy(&output.get_output().stdout).into_owned()
+    };
+    let json = |threads: &str| -> serde_json::Value {
+        let said = said(&["--policy", "process-decides", "--json", "--threads", threads]);
+        let mut json: serde_json::Value = serde_json::from_str(&said).unwrap();
+        json["simulated"].take()
+    };
+    let made = json("1");
+    assert_eq!(made, json("3"));
+    assert_eq!(made["parameters"]["repair_ns"], 600_000_000_000_u64);
+    // 200 processes, some 438 h each, less repairs.
+    let faults = made["transient"].as_u64().unwrap() + made["poison"].as_u64().unwrap();
+    assert!((85_000..88_500).contains(&faults), "{faults}");
+    let text = said(&["--policy", "zero-state", "--mtbf-hours", "10"]);
+    assert!(text.starts_with("zero-state: 200 processes over 0.05 years, seed 1\n"), "{text}");
+    assert!(text.contains("useful work    0.8") && text.contains("by the limit on restarts"), "{text}");
+
+    // What is printed as a file is read as one.
+    let whole = said(&["--fit-only"]);
+    fs::write(place.path().join("mine.toml"), &whole).unwrap();
+    assert_eq!(said(&["--fit-only"]), whole);
+    assert_eq!(json("2"), made);
+    assert_eq!(names(place.path()), ["mine.toml"]);
+}
+
+#[test]
+fn what_cannot_be_simulated_is_refused() {
+    let place = place();
+    let simulate = |more: &[&'static str]| [&["simulate", "--policy", "zero-state"], more].concat();
+    refuses(place.path(), &simulate(&[]), 2, &["--from", "--parameters"]);
+    refuses(place.path(), &["simulate", "--from", "x"], 2, &["--policy"]);
+    refuses(place.path(), &simulate(&["--from", "nowhere"]), 1, &["nowhere/manifest.json"]);
+    refuses(place.path(), &simulate(&["--from", "x", "--parameters", "y"]), 2, &["--from", "--parameters"]);
+    refuses(place.path(), &simulate(&["--parameters", "y", "--spare", "hot"]), 2, &["--spare", "--parameters"]);
+    refuses(place.path(), &simulate(&["--from", "x", "--years", "0"]), 2, &["--years", "above 0 and up to 100"]);
+    refuses(place.path(), &simulate(&["--from", "x", "--processes", "0"]), 2, &["--processes"]);
+    refuses(place.path(), &simulate(&["--parameters", "missing.toml"]), 2, &["missing.toml", "No such file"]);
+    fs::write(place.path().join("bad.toml"), PARAMETERS.replace("0.01", "2.0")).unwrap();
+    refuses(
+        place.path(),
+        &simulate(&["--parameters", "bad.toml"]),
+        2,
+        &["bad.toml, line 5: ", "2 is not a share", "poison"],
+    );
+}
+
 #[test]
 fn list_and_doctor_answer_and_leave_nothing() {
     let place = place();

@@ -2,8 +2,12 @@
 
 mod support;
 
-use crashbed_experiments::record::{Outcome, Verdict};
+use crashbed::History;
+use crashbed::crash::signal_name;
+use crashbed_experiments::record::{Outcome, RecordedCrash, Recovered, Verdict};
+use crashbed_experiments::replay::replay;
 use crashbed_experiments::results::{self, Results};
+use crashbed_experiments::trace::Trace;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -71,6 +75,64 @@ fn a_run_judges_each_trial_by_what_its_policy_promises() {
         }
     }
     assert!(results.floors.len() >= 4 && results.summary.unwrap().complete);
+}
+
+#[test]
+fn every_crash_of_a_run_is_recorded_with_what_was_decided_and_what_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let arguments = ["run", "small.toml", "--fault", "none,null-read,poison", "--trials", "1", "--out", "out"];
+    let trials = finished(&run(folder.path(), &arguments), &out).trials;
+    let trace = Trace::load(&out).unwrap();
+    assert!(trace.skipped.is_empty());
+    for trial in &trials {
+        let own: Vec<_> = trace.crashes.iter().filter(|crash| crash.trial == trial.trial).collect();
+        assert_eq!(own.len() as u64, trial.crashes, "{trial:?}");
+        for (number, crash) in (0..).zip(&own) {
+            assert_eq!((&crash.levels, crash.transaction), (&trial.levels, trial.trial));
+            let RecordedCrash { recovered: Recovered { number: recorded, crash, decision, then, .. }, .. } = crash;
+            assert_eq!(*recorded, number);
+            let policy = crashbed_policies::by_name(&trial.levels.policy).unwrap();
+            let mut history = History::new();
+            history.push(*crash);
+            assert_eq!(*decision, Some(policy.decide(crash, &history)));
+            assert_eq!(crash.cause.signal().map(signal_name), trial.signal);
+            let then = then.as_ref().unwrap();
+            let gave_up = number + 1 == trial.crashes && trial.outcome == Outcome::GaveUp;
+            assert!(gave_up || then.started_by.as_deref() == Some("cold"), "{then:?}");
+            assert!(crash.noticed_ns <= then.decided_at_ns.unwrap() && crash.happened_ns <= crash.noticed_ns);
+        }
+        let first = own.first().map(|crash| &crash.recovered);
+        assert_eq!(first.map(|first| first.crash.committed_operations), first.map(|_| trial.committed_operations));
+    }
+
+    // Each policy, asked again, answers as it did.
+    for policy in crashbed_policies::ALL.iter().filter(|policy| SUITE.contains(policy.name)) {
+        let tally = &replay(&trace, &policy.policy()).by_recorded_policy[policy.name];
+        assert_eq!((tally.differing, tally.not_asked), (0, 0), "{}", policy.name);
+        assert!(tally.crashes > tally.transactions && tally.transactions > 0);
+    }
+
+    // Enough to simulate a fleet by, once the mechanism is chosen.
+    let arguments = ["simulate", "--from", "out", "--policy", "zero-state", "--processes", "50", "--json"];
+    let refused = run(folder.path(), &arguments);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && said.contains("choose one by --mechanism"), "{said}");
+    let simulated = run(folder.path(), &[&arguments[..], &["--mechanism", "full-copy"]].concat());
+    assert!(simulated.status.success(), "{}", String::from_utf8_lossy(&simulated.stderr));
+    let simulated: serde_json::Value = serde_json::from_slice(&simulated.stdout).unwrap();
+    let parameters = &simulated["simulated"]["parameters"];
+    assert_eq!((&parameters["commit_every"], &parameters["commits_per_transaction"]), (&10.into(), &6.into()));
+    assert!(parameters["poison"].as_f64().unwrap() > 0.0 && simulated["simulated"]["crashes"].as_u64().unwrap() > 50);
+    assert!(parameters["recovery_ns"]["zero"].as_array().unwrap().len() > 100);
+
+    // Not asked for: no file, and the reader says how to ask.
+    let quiet = SUITE.replace("[floor]", "[output]\ncrashes = false\n[floor]");
+    std::fs::write(folder.path().join("quiet.toml"), quiet).unwrap();
+    let arguments = ["run", "quiet.toml", "--fault", "null-read", "--trials", "1", "--out", "quiet"];
+    finished(&run(folder.path(), &arguments), &folder.path().join("quiet"));
+    let error = Trace::load(&folder.path().join("quiet")).unwrap_err().to_string();
+    assert!(error.contains("quiet/crashes.jsonl is not there") && error.contains("crashes = true"), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! One file a policy, named as the policy. To add one, write its file, declare it as a module, and give it a row in
 //! the table below: the row exports it, names it to [`by_name`], and lists it in [`ALL`] for the `crashbed` program.
+//! What a policy can be told is in its public fields; the table has it with its defaults ([`Default`]).
 //!
 //! ```
 //! use crashbed::RestartPolicy;
@@ -16,14 +17,30 @@
 
 use crashbed::RestartPolicy;
 
+mod changed_environment;
 mod checkpoint_resume;
+mod circuit_breaker;
+mod escalation;
+mod exponential_backoff;
+mod keep_if_intact;
+mod learning;
+mod older_commit;
 mod process_decides;
+mod quarantine;
 mod zero_state;
 
 policies! {
     "zero-state", zero_state::ZeroState, "start over from the state as it was made";
     "checkpoint-resume", checkpoint_resume::CheckpointResume, "resume the last commit";
     "process-decides", process_decides::ProcessDecides, "let the program's own code see the crash and answer";
+    "keep-if-intact", keep_if_intact::KeepIfIntact, "go on with the crashed state where it is intact";
+    "older-commit", older_commit::OlderCommit, "without progress, resume from further back each time";
+    "escalation", escalation::Escalation, "retry, then older commits, then zero, then the daemon, then give up";
+    "exponential-backoff", exponential_backoff::ExponentialBackoff, "resume after delays that double, with jitter";
+    "circuit-breaker", circuit_breaker::CircuitBreaker, "after too many crashes, wait, then try once";
+    "quarantine", quarantine::Quarantine, "resume, and skip an operation that crashed twice";
+    "changed-environment", changed_environment::ChangedEnvironment, "resume with memory padded, zeroed, fewer threads";
+    "learning", learning::Learning, "learn by kind of crash which answer helps (a bandit)";
 }
 
 /// A row of the table: a policy by its name.
@@ -37,7 +54,7 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// The policy itself.
+    /// The policy itself, with its defaults.
     pub fn policy(&self) -> Box<dyn RestartPolicy + Send> {
         (self.make)()
     }
@@ -55,7 +72,7 @@ macro_rules! policies {
 
         /// All policies of this crate, in the order in which they are listed and plotted.
         pub const ALL: &[Registered] = &[
-            $(Registered { name: $name, description: $description, make: || Box::new($policy) },)*
+            $(Registered { name: $name, description: $description, make: || Box::<$policy>::default() },)*
         ];
     };
 }

@@ -94,8 +94,9 @@ impl<S: Recoverable + Default> Daemon<S> {
     /// Under copy on write the doomed child has written no page, so its death frees less than that of a transaction.
     ///
     /// # Errors
-    /// Where the kernel refuses a call; [`Error::Declaration`] under the undo log, which has no floor of this kind; and [`Error::Floor`] where a child ended otherwise than planned, such as by a
-    /// panic or a crash of `first_operation`. [`Error::Stopping`] when the tree shuts down.
+    /// Where the kernel refuses a call; [`Error::Declaration`] under the undo log, which has no floor of this kind; and
+    /// [`Error::Floor`] where a child ended otherwise than planned, such as by a panic or a crash of `first_operation`.
+    /// [`Error::Stopping`] when the tree shuts down.
     pub fn floor(
         &mut self,
         notice: BareNotice,

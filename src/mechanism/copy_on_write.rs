@@ -13,12 +13,15 @@
 //! drop the private copies        ←     answer
 //! ```
 //!
+//! Of many written pages, those that hold nothing by then (`arena/free.rs`) are not staged; their private copies are
+//! dropped with the others, and what is behind them then is as much nobody's as what was in them.
+//!
 //! The daemon copies from the stage to its log *before* it checks, so that what it checked is what it applies. A
 //! transaction that dies has no part in it. One that does not wait for the last answer keeps its private copies, and
 //! drops those that it has not written again before its next commit.
 
 use super::page_log::{PageLog, differs};
-use super::stage::{self, Asked, Piece};
+use super::stage::{self, Asked, Piece, Sieve};
 use super::{Mechanism, Remains, Slot, Taken, Until};
 use crate::gate;
 use crate::link::{self, Refused};
@@ -52,12 +55,13 @@ impl Mechanism for CopyOnWrite {
         let state = region.parts.state;
         let mut piece = Piece::new(region, mailbox);
         let mut runs = Runs::default();
+        let mut sieve = Sieve::new(region);
         let mut refused = false;
         let listed = Pagemap::open().and_then(|table| {
             table.find(Pages::Private, state, |run| {
                 runs.add(run);
                 for at in (run.start..run.end()).step_by(PAGE) {
-                    refused |= !refused && piece.add(at).is_err();
+                    refused |= !refused && sieve.keeps(at) && piece.add(at).is_err();
                 }
             })
         });
@@ -115,7 +119,7 @@ impl Mechanism for CopyOnWrite {
             return Ok(());
         }
         gate::close(region)?;
-        log(region).go_back(back, |_| {});
+        log(region).go_back(back);
         gate::open(region)
     }
 
@@ -130,7 +134,7 @@ impl Mechanism for CopyOnWrite {
     fn recover(&self, region: &Region) -> Result<(), Errno> {
         let log = log(region);
         gate::close(region)?;
-        log.finish_going_back(|_| {});
+        log.finish_going_back();
         if log.is_decided() {
             apply(region, &log)
         } else if region.ledger().commit.load(Ordering::Acquire) > 0 {

@@ -26,10 +26,13 @@
 //! incarnation touches, must still be there when all has been read (tables are torn down in ascending order). Else
 //! everything is compared. A process that fails in order tells what it wrote before it exits.
 //!
+//! Of many pages that it has touched, those that hold nothing by then (`arena/free.rs`) are not listed; so the shadow's
+//! may differ from the state's, which nobody reads.
+//!
 //! Without waiting, a transaction stages the pages too (`stage.rs`), asks, protects, and goes on.
 
 use super::page_log::{self, PageLog, copy, differs};
-use super::stage::{Asked, Piece};
+use super::stage::{Asked, Piece, Sieve};
 use super::{Mechanism, Remains, Slot, Taken, Until};
 use crate::arena::Arena;
 use crate::gate;
@@ -59,11 +62,6 @@ fn log(region: &Region) -> PageLog<'_> {
     PageLog::new(region.ledger(), shadow, region.parts.backing.behind(shadow.len), region.declaration.kept_commits)
 }
 
-/// The page of the state that is this one in the shadow.
-fn in_state(region: &Region, page: Span) -> Span {
-    region.parts.state.part(page.start - shadow(region).start, page.len)
-}
-
 impl Mechanism for DirtyPages {
     unsafe fn enter(&self, region: &Region) -> Result<(), Errno> {
         if let Ok(tracker) = userfaultfd::track(region.parts.state) {
@@ -90,12 +88,13 @@ impl Mechanism for DirtyPages {
         point::pass(Point::Stage);
         let state = region.parts.state;
         let table = Pagemap::own().map_err(|_| Refused)?;
+        let mut sieve = Sieve::new(region);
         let mut refused = false;
         let number = if until == Until::Asked && !region.may_be_swapped {
             let mut piece = Piece::new(region, mailbox);
             let found = table.find(Pages::Touched, state, |run| {
                 for at in (run.start..run.end()).step_by(PAGE) {
-                    refused |= !refused && piece.add(at).is_err();
+                    refused |= !refused && sieve.keeps(at) && piece.add(at).is_err();
                 }
             });
             found.map_err(|_| Refused)?;
@@ -103,7 +102,12 @@ impl Mechanism for DirtyPages {
             piece.ask(true)
         } else {
             let mut list = List::new(region, mailbox);
-            let found = table.find(Pages::Touched, state, |run| refused |= !refused && list.add(run).is_err());
+            let found = table.find(Pages::Touched, state, |run| {
+                for at in (run.start..run.end()).step_by(PAGE) {
+                    let page = Span { start: at, len: PAGE };
+                    refused |= !refused && sieve.keeps(at) && list.add(page).is_err();
+                }
+            });
             found.map_err(|_| Refused)?;
             point::pass(Point::Staged);
             list.ask(true)
@@ -184,10 +188,11 @@ impl Mechanism for DirtyPages {
         log.clear();
         let known = put_back_written(region, remains);
         point::pass(Point::DaemonRestore);
-        if !known || UNKNOWN.swap(false, Ordering::Relaxed) || region.may_be_swapped {
+        // An older commit may need pages that were free in a newer one, and that nobody counts as written since.
+        let went_back = log.go_back(back);
+        if !known || went_back || UNKNOWN.swap(false, Ordering::Relaxed) || region.may_be_swapped {
             put_back(region, region.parts.state);
         }
-        log.go_back(back, |page| copy(page, in_state(region, page)));
         Ok(())
     }
 
@@ -206,7 +211,7 @@ impl Mechanism for DirtyPages {
     fn recover(&self, region: &Region) -> Result<(), Errno> {
         gate::close(region)?;
         let log = log(region);
-        log.finish_going_back(|_| {});
+        log.finish_going_back();
         if log.is_decided() {
             log.apply();
         }

@@ -10,6 +10,8 @@
 //! go on          ←     answer
 //! ```
 //!
+//! What is copied, then and back, is the state without the pages that hold nothing (`arena/free.rs`).
+//!
 //! Slots are out of the transaction's reach: they are not mapped in it. A daemon that dies while it copies leaves
 //! commit n in its slot. Restoring copies the last commit's slot back over the state, as does a fresh daemon.
 //!
@@ -17,6 +19,7 @@
 //! between two commits only, since the state part is the transaction's working memory.
 
 use super::{Mechanism, Remains, Slot, Taken, Until};
+use crate::copy::{self, Way};
 use crate::gate;
 use crate::link::{self, Refused};
 use crate::mailbox::{Mailbox, Request};
@@ -24,7 +27,7 @@ use crate::point::{self, Point};
 use crate::region::{Region, StateHead};
 use crate::span::Span;
 use crate::sys::Errno;
-use crate::sys::memory::{self, Map};
+use crate::sys::memory::{self, Map, PAGE};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,7 +51,30 @@ fn slot(region: &Region, number: u64) -> Span {
 /// The number of the commit in whose slot the crashed state was set aside. The daemon's own.
 static CRASHED: AtomicU64 = AtomicU64::new(0);
 
-/// Copies in two halves and passes `between` in the middle, so that a fault can strike there.
+/// The most free blocks of a heap that are left out of a copy.
+const MOST_BLOCKS: usize = 512;
+
+/// Copies a state, but for its free pages, in two halves, and passes `between` in the middle, so that a fault can strike
+/// there.
+fn copy_state(region: &Region, from: Span, to: Span, between: Point) {
+    // SAFETY: state and slots are mapped in the daemon, and no thread of a transaction runs.
+    let free = unsafe { region.free_pages(from, MOST_BLOCKS) };
+    let way = Way::of(free.others(0..from.len).map(|run| run.len()).sum());
+    // Runs begin and end at pages.
+    let half = (from.len / 2).next_multiple_of(PAGE);
+    for part in [0..half, half..from.len] {
+        if part.start != 0 {
+            point::pass(between);
+        }
+        for run in free.others(part) {
+            let (from, to) = (from.part(run.start, run.len()), to.part(run.start, run.len()));
+            // SAFETY: state and slots are mapped in the daemon, writable, and apart; no thread of a transaction runs.
+            unsafe { copy::pages(from, to, way) };
+        }
+    }
+}
+
+/// Copies all pages in the same way: those of a crashed state, which its heap may be wrong about.
 fn copy_all(from: Span, to: Span, between: Point) {
     let half = from.len / 2;
     for (offset, len) in [(0, half), (half, from.len - half)] {
@@ -91,7 +117,7 @@ impl Mechanism for FullCopy {
         // What the slot held before is given up first.
         let oldest = next.saturating_sub(region.declaration.kept_commits as u64).max(1);
         region.ledger().oldest.fetch_max(oldest, Ordering::Release);
-        copy_all(region.parts.state, slot(region, next), Point::Apply);
+        copy_state(region, region.parts.state, slot(region, next), Point::Apply);
         region.ledger().commit.store(next, Ordering::Release);
         gate::let_waiting_in(region)?;
         Ok(Taken::Whole)
@@ -116,7 +142,7 @@ impl Mechanism for FullCopy {
             ledger.commit.store(to, Ordering::Release);
         }
         if to > 0 {
-            copy_all(slot(region, to), region.parts.state, Point::DaemonRestore);
+            copy_state(region, slot(region, to), region.parts.state, Point::DaemonRestore);
         }
         Ok(())
     }

@@ -22,6 +22,7 @@
 //! daemon that dies in it leaves both words, and its successor does it again.
 
 use super::stage::Asked;
+use crate::copy::{self, Way};
 use crate::point::{self, Point};
 use crate::region::Ledger;
 use crate::span::Span;
@@ -55,10 +56,16 @@ pub(super) fn bodies(memory: Span, bytes: usize) -> Span {
     memory.part(table_len(bytes), bytes)
 }
 
-/// Copies memory that is mapped, and apart.
+/// Copies pages that are mapped, and apart.
 pub(super) fn copy(from: Span, to: Span) {
-    debug_assert_eq!(from.len, to.len);
     // SAFETY: both are mapped parts of the region, `to` is writable in this process, and parts do not overlap.
+    unsafe { copy::pages(from, to, Way::of(to.len)) };
+}
+
+/// Copies numbers of pages, from one table to another.
+fn copy_numbers(from: Span, to: Span) {
+    debug_assert_eq!(from.len, to.len);
+    // SAFETY: as for pages.
     unsafe { std::ptr::copy_nonoverlapping(from.start as *const u8, to.start as *mut u8, to.len) };
 }
 
@@ -146,7 +153,7 @@ impl<'a> PageLog<'a> {
             // Copied first, then checked: what is checked is what will be applied.
             let numbers = self.log.table.part(filled * size_of::<u32>(), asked.numbers.len);
             let bodies = self.log.bodies.part(filled * PAGE, asked.bodies.len);
-            copy(asked.numbers, numbers);
+            copy_numbers(asked.numbers, numbers);
             copy(asked.bodies, bodies);
             let all = self.log.numbers(filled + pages);
             asked.is_copied(numbers, bodies)
@@ -237,21 +244,23 @@ impl<'a> PageLog<'a> {
         pages.store(filled, Ordering::Relaxed);
     }
 
-    /// Makes the commit that is `back` before the last one the last one, or the oldest that is kept; `put_back` is
-    /// called with each page of the target that has changed.
-    pub(super) fn go_back(&self, back: u8, put_back: impl FnMut(Span)) {
+    /// Makes the commit that is `back` before the last one the last one, or the oldest that is kept. Whether that
+    /// is another one.
+    pub(super) fn go_back(&self, back: u8) -> bool {
         let last = self.ledger.commit.load(Ordering::Relaxed);
         let oldest = self.ledger.oldest.load(Ordering::Relaxed).max(1);
         let to = last.saturating_sub(back.into()).max(oldest);
-        if self.keeps > 0 && to < last {
+        let goes_back = self.keeps > 0 && to < last;
+        if goes_back {
             self.ledger.back_from.store(last, Ordering::Relaxed);
             self.ledger.back_to.store(to, Ordering::Release);
-            self.finish_going_back(put_back);
+            self.finish_going_back();
         }
+        goes_back
     }
 
     /// Goes back where that was begun.
-    pub(super) fn finish_going_back(&self, mut put_back: impl FnMut(Span)) {
+    pub(super) fn finish_going_back(&self) {
         let (from, to) = (self.ledger.back_from.load(Ordering::Relaxed), self.ledger.back_to.load(Ordering::Acquire));
         if to == 0 {
             return;
@@ -259,9 +268,7 @@ impl<'a> PageLog<'a> {
         for number in (to..from).rev() {
             let (pages, saved) = self.way_back(number);
             for (i, &number) in saved.numbers(pages.load(Ordering::Relaxed)).iter().enumerate() {
-                let page = self.target.part(number as usize * PAGE, PAGE);
-                copy(saved.body(i), page);
-                put_back(page);
+                copy(saved.body(i), self.target.part(number as usize * PAGE, PAGE));
             }
             point::pass(Point::DaemonRestore);
         }

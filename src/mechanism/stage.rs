@@ -5,6 +5,7 @@
 //! ```
 
 use super::page_log::{bytes, copy};
+use crate::arena::free::FreePages;
 use crate::link::{self, Refused};
 use crate::mailbox::{Mailbox, Request};
 use crate::region::Region;
@@ -93,6 +94,38 @@ impl<'a> Piece<'a> {
         #[allow(clippy::cast_possible_truncation)]
         mailbox.pages.store(self.pages as u32, Ordering::Relaxed);
         link::ask(mailbox, Request::Commit, last)
+    }
+}
+
+/// Tells which of the written pages of a commit are to be staged: those that hold something. In the transaction.
+pub(super) struct Sieve<'a> {
+    region: &'a Region,
+    /// How many pages it was asked about before it looked.
+    seen: usize,
+    free: FreePages,
+}
+
+impl<'a> Sieve<'a> {
+    /// From so many written pages on, looking for free ones pays.
+    const PAYS: usize = 32;
+    /// To look at a free block costs as much as to stage a page, where it is not mapped yet.
+    const MOST_BLOCKS: usize = Self::PAYS;
+
+    pub(super) fn new(region: &'a Region) -> Self {
+        Self { region, seen: 0, free: FreePages::NONE }
+    }
+
+    /// Whether the page at `address` is to be staged.
+    pub(super) fn keeps(&mut self, address: usize) -> bool {
+        let state = self.region.parts.state;
+        if self.seen < Self::PAYS {
+            self.seen += 1;
+            if self.seen == Self::PAYS {
+                // SAFETY: the state is mapped, and this transaction, which commits it, does not write it meanwhile.
+                self.free = unsafe { self.region.free_pages(state, Self::MOST_BLOCKS) };
+            }
+        }
+        !self.free.contains((address - state.start) / PAGE)
     }
 }
 

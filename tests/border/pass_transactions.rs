@@ -9,10 +9,13 @@ fn main() {
             state.push(text.clone());
             state.push(tx.scratch(|| text.to_uppercase()));
             tx.threads(|scope| scope.spawn(|| state.sort()))??;
+            let mut numbers = tx.cache::<[f64; 2]>("numbers")?;
+            tx.threads(|scope| scope.spawn(|| numbers[0] = [1.0, 2.0]))??;
             tx.commit()?;
+            numbers[1] = numbers[0];
             Ok(state[0].clone())
         });
-        println!("{first:?}");
+        println!("{first:?} {:?}", daemon.cache::<u64>("numbers").map(|numbers| numbers[0]));
         outcome
     };
 }

@@ -144,7 +144,7 @@ pub(crate) fn keep_a_locked_heap() -> crashbed::Result<()> {
 }
 
 /// SIGALRM, which nobody handles, ends this process in so many microseconds.
-fn kill_by_timer(microseconds: u64) {
+pub(crate) fn kill_by_timer(microseconds: u64) {
     let value = libc::timeval { tv_sec: 0, tv_usec: i64::try_from(microseconds).unwrap_or(1000) };
     let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: value };
     // SAFETY: the new timer is readable, and the old one is not asked for.

@@ -1,9 +1,12 @@
 //! What a transaction allocates: results, temporaries, and more than there is.
 
+use crate::support::board::Board;
 use crate::support::declaration;
 use crate::support::fault::Fault;
-use crashbed::{Daemon, FailureKind, KIB, Outcome, Root};
+use crate::support::state::mix;
+use crashbed::{Daemon, FailureKind, Intensity, KIB, Outcome, Root};
 use crashbed_policies::CheckpointResume;
+use std::sync::atomic::Ordering::SeqCst;
 
 /// A result is cloned out and dropped by the next transaction: a thousand of them, of changing type, with crashes and
 /// failures in between, leave as many live bytes as one.
@@ -117,6 +120,96 @@ pub(crate) fn scratch() -> crashbed::Result<()> {
             let expected: Vec<String> = (0..50).map(|round| format!("round {round}: 4000")).collect();
             assert_eq!(*daemon.state(), expected);
             assert!(daemon.live_bytes() < 5000, "{} bytes live", daemon.live_bytes());
+            Ok(())
+        })
+        .run()
+}
+
+/// A page far inside of a block.
+const DEEP: usize = 480 * KIB;
+
+fn deep_inside(block: &[u8]) -> u64 {
+    block[DEEP..].as_ptr() as u64
+}
+
+/// The byte at an address of the state, whether anything lives there or not.
+fn byte_at(address: u64) -> u8 {
+    // SAFETY: the state is mapped, and as a byte any is valid.
+    unsafe { (address as *const u8).read_volatile() }
+}
+
+/// Pages that hold nothing at a commit are not saved: what was in them does not come back. Those that do, do.
+pub(crate) fn free_pages() -> crashbed::Result<()> {
+    let board = Board::new();
+    Root::new()
+        .declare(declaration(), |daemon: &mut Daemon<Vec<Vec<u8>>>| {
+            let outcome = daemon.transaction(CheckpointResume, |tx, state| {
+                let [held, freed] = [&board[0], &board[1]];
+                if tx.crash().is_none() {
+                    state.push(vec![0xaa; 512 * KIB]);
+                    let block = vec![0xaa; 512 * KIB];
+                    held.store(deep_inside(&state[0]), SeqCst);
+                    freed.store(deep_inside(&block), SeqCst);
+                    drop(block);
+                    tx.commit()?;
+                    state[0].fill(0x55);
+                    let block = vec![0x55; 512 * KIB];
+                    assert_eq!(deep_inside(&block), freed.load(SeqCst), "the same block again");
+                    std::hint::black_box(&block);
+                    Fault::NullWrite.strike();
+                }
+                assert_eq!(byte_at(held.load(SeqCst)), 0xaa);
+                assert_ne!(byte_at(freed.load(SeqCst)), 0xaa, "it was saved");
+                state.push(vec![0x77; 512 * KIB]);
+                Ok(())
+            })?;
+            assert_eq!(outcome, Outcome::Done(()));
+            assert_eq!(*daemon.state(), [vec![0xaa; 512 * KIB], vec![0x77; 512 * KIB]]);
+            Ok(())
+        })
+        .run()
+}
+
+/// The block that is in place `n % 12` after operation `n`: up to 24 pages, of bytes that follow from `n`.
+fn block(n: u64) -> Vec<u8> {
+    let len = usize::try_from(mix(n) % 100_000).unwrap_or(0);
+    (mix(n ^ 7)..).take(len).map(|byte| byte.to_le_bytes()[0]).collect()
+}
+
+/// Blocks of many pages come and go, over many commits and crashes, beside holes that no commit saves.
+pub(crate) fn holes() -> crashbed::Result<()> {
+    const OPERATIONS: u64 = 400;
+    let board = Board::new();
+    Root::new()
+        .declare(declaration().intensity(Intensity::UNLIMITED), |daemon: &mut Daemon<Vec<Vec<u8>>>| {
+            let outcome = daemon.transaction(CheckpointResume, |tx, state| {
+                state.resize(12, Vec::new());
+                for n in tx.operations()..OPERATIONS {
+                    let i = usize::try_from(n % 12)?;
+                    // Nothing but the state lives at a commit: what a crash takes the owner of would leak.
+                    assert!(
+                        state[i] == n.checked_sub(12).map_or_else(Vec::new, block),
+                        "what operation {n} overwrites"
+                    );
+                    state[i] = Vec::new();
+                    let temporary = block(n + 1000);
+                    state[i] = block(n);
+                    drop(temporary);
+                    // Each place crashes once.
+                    if mix(n).is_multiple_of(9) && board[usize::try_from(n)?].swap(1, SeqCst) == 0 {
+                        [Fault::NullWrite, Fault::Kill, Fault::Abort][usize::try_from(n % 3)?].strike();
+                    }
+                    tx.done();
+                    if mix(n).is_multiple_of(4) {
+                        tx.commit()?;
+                    }
+                }
+                Ok(())
+            })?;
+            assert_eq!(outcome, Outcome::Done(()));
+            assert!(daemon.report().recoveries.len() > 20, "{} crashes", daemon.report().recoveries.len());
+            let expected: Vec<_> = (0..12).map(|i| block(OPERATIONS - 1 - (OPERATIONS - 1 - i) % 12)).collect();
+            assert!(*daemon.state() == expected);
             Ok(())
         })
         .run()

@@ -1,6 +1,6 @@
 //! Laws 2 and 3: all memory is there before the fork, and none is mapped after it.
 
-use crashbed::{Daemon, Declaration, Error, GIB, KIB, MIB, Outcome, Root};
+use crashbed::{Daemon, Declaration, Error, GIB, KIB, MIB, Outcome, Returns, Root};
 use crashbed_policies::CheckpointResume;
 
 /// Two tebibytes and more are refused with figures, before anything is forked.
@@ -9,14 +9,20 @@ pub(crate) fn declares_too_much() -> crashbed::Result<()> {
     let before = descriptors();
     let mut root = Root::new();
     for i in 0..64 {
-        root = root.daemon(&format!("d{i}"), 32 * GIB, |_: &mut Daemon<u64>| {
+        let declaration = Declaration::new(format!("d{i}"), 32 * GIB).cache("kept", 16 * GIB, Returns::AsItWas).cache(
+            "empty",
+            16 * GIB,
+            Returns::Empty,
+        );
+        root = root.declare(declaration, |_: &mut Daemon<u64>| {
             println!("forked");
             Ok(())
         });
     }
     match root.run() {
         Err(error @ Error::Memory { declared, available, .. }) => {
-            assert!(declared > 64 * 32 * GIB as u64, "the mechanism's own memory counts as well: {declared}");
+            // Copy on write: the state, its log, and the private copies of a transaction; two caches of half of that.
+            assert!(declared > 64 * 4 * 32 * GIB as u64, "mechanism and caches count as well: {declared}");
             let text = error.to_string();
             for figure in [declared >> 20, available >> 20] {
                 assert!(text.contains(&format!("{figure} MiB")), "{text}");
@@ -87,7 +93,10 @@ pub(crate) fn mapping_outside_of_a_tree() -> crashbed::Result<()> {
 
 /// All ways are closed in daemons and transactions, where what was declared works.
 pub(crate) fn no_mapping() -> crashbed::Result<()> {
-    let declaration = Declaration::new("closed", 16 * MIB).threads(2, 256 * KIB);
+    let declaration = Declaration::new("closed", 16 * MIB)
+        .threads(2, 256 * KIB)
+        .cache("kept", MIB, Returns::AsItWas)
+        .cache("empty", MIB, Returns::Empty);
     Root::new()
         .declare(declaration, |daemon: &mut Daemon<Vec<u64>>| {
             assert_eq!(ways_that_work(), Vec::<&str>::new(), "in a daemon");
@@ -95,6 +104,9 @@ pub(crate) fn no_mapping() -> crashbed::Result<()> {
                 let before = bytes_mapped();
                 assert_eq!(ways_that_work(), Vec::<&str>::new(), "in a transaction");
                 state.extend(0..500_000);
+                for cache in ["kept", "empty"] {
+                    tx.cache::<u8>(cache)?.fill(1);
+                }
                 let length = tx.scratch(|| (0..200_000u64).map(|n| n.to_string()).collect::<Vec<_>>().len());
                 assert_eq!(length, 200_000);
                 let (left, right) = state.split_at_mut(250_000);

@@ -3,7 +3,7 @@
 use crate::support::board::Board;
 use crate::support::fault::Fault;
 use crate::support::mechanism_and_spare;
-use crashbed::{Cause, Daemon, Declaration, MIB, Outcome, Peer, Root, Tx};
+use crashbed::{Cause, Daemon, Declaration, KIB, MIB, Outcome, Peer, Returns, Root, Tx};
 use crashbed_policies::CheckpointResume;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use std::time::Duration;
 const ADDRESSES: [usize; 2] = [0, 1];
 const READY: usize = 2;
 const TRIED: usize = 3;
+/// Where `victim` puts the address of its cache.
+const CACHE: usize = 4;
 
 fn wait_for(board: &Board, slot: usize, value: u64) {
     for _ in 0..20_000 {
@@ -26,17 +28,25 @@ fn wait_for(board: &Board, slot: usize, value: u64) {
 /// A daemon that shows where its state lies and looks at it again when the others have tried.
 fn victim(board: Board, slot: usize) -> impl Fn(&mut Daemon<u64>) -> crashbed::Result<()> {
     move |daemon| {
-        let outcome = daemon.transaction(CheckpointResume, |_, state| {
+        let outcome = daemon.transaction(CheckpointResume, |tx, state| {
             *state = 1234;
-            Ok(())
+            let mut cache = tx.cache::<u64>("cache")?;
+            cache[0] = 1234;
+            Ok(cache.as_ptr() as u64)
         })?;
-        assert_eq!(outcome, Outcome::Done(()));
+        let Outcome::Done(cache) = outcome else { panic!("{outcome:?}") };
+        board[CACHE].store(cache, SeqCst);
         board[ADDRESSES[slot]].store(std::ptr::from_ref(daemon.state()) as u64, SeqCst);
         board[READY].fetch_add(1, SeqCst);
         wait_for(&board, TRIED, 1);
         assert_eq!(*daemon.state(), 1234, "a foreign write arrived");
+        assert_eq!(daemon.cache::<u64>("cache")?[0], 1234, "a foreign write arrived");
         Ok(())
     }
+}
+
+fn cached(declaration: Declaration) -> Declaration {
+    declaration.cache("cache", 4 * KIB, Returns::AsItWas)
 }
 
 /// All that there is of other daemons' regions: the visible one's state and ledger, to be read.
@@ -87,8 +97,8 @@ fn read(address: u64) {
 pub(crate) fn foreign_writes() -> crashbed::Result<()> {
     let board = Board::new();
     Root::new()
-        .declare(Declaration::new("victim", MIB), victim(board, 0))
-        .declare(Declaration::new("hidden", MIB).hidden(), victim(board, 1))
+        .declare(cached(Declaration::new("victim", MIB)), victim(board, 0))
+        .declare(cached(Declaration::new("hidden", MIB).hidden()), victim(board, 1))
         .daemon("writer", MIB, |daemon: &mut Daemon<u64>| {
             wait_for(&board, READY, 2);
             let [seen, hidden] = ADDRESSES.map(|slot| board[slot].load(SeqCst));
@@ -106,6 +116,9 @@ pub(crate) fn foreign_writes() -> crashbed::Result<()> {
             assert_eq!(fault_of(daemon, || write(seen))?, Some(seen));
             assert_eq!(fault_of(daemon, || write(hidden))?, Some(hidden));
             assert_eq!(fault_of(daemon, || read(hidden))?, Some(hidden));
+            let cache = board[CACHE].load(SeqCst);
+            assert_eq!(fault_of(daemon, || write(cache))?, Some(cache));
+            assert_eq!(fault_of(daemon, || read(cache))?, Some(cache));
             let protect_and_write = || {
                 let page = seen & !4095;
                 // SAFETY: refused, which is what is being tested; else it changes no byte.

@@ -2,9 +2,12 @@
 
 use super::minimum_region;
 use crate::faults::Fault;
+use crate::names;
 use crate::record::Levels;
-use crate::suite::{Batch, Factors, Suite};
+use crate::suite::{Batch, Factors, Stencil, Suite};
 use crate::when::Trigger;
+use crate::workloads::stencil::Heat;
+use crashbed::MechanismKind;
 use std::collections::HashMap;
 
 /// What is wrong, and where.
@@ -19,21 +22,60 @@ pub(super) struct Wrong {
 
 pub(super) fn check(suite: &Suite) -> Result<(), Wrong> {
     for (number, block) in suite.factors.iter().enumerate() {
-        let checked = regions(suite, block).and_then(|()| batches(suite, block));
+        let checked = declared(block).and_then(|()| regions(suite, block)).and_then(|()| batches(suite, block));
         checked.map_err(|(key, problem)| Wrong { key, block: number, problem })?;
     }
     overlap(suite)?;
-    match suite.trigger {
-        Trigger::AtOperation(Some(at)) if at >= suite.workload.kv.operations && suite.has_workload("kv") => {
-            let operations = suite.workload.kv.operations;
-            let problem = format!("operation {at} is never reached: `kv` has {operations}, counted from 0");
-            Err(Wrong { key: &["trigger", "at"], block: 0, problem })
+    let whole = struck(suite).and_then(|()| residual(suite));
+    whole.map_err(|(key, problem)| Wrong { key, block: 0, problem })
+}
+
+type Checked = Result<(), (&'static [&'static str], String)>;
+
+/// An operation that is to be struck must be in each script.
+fn struck(suite: &Suite) -> Checked {
+    let Trigger::AtOperation(Some(at)) = suite.trigger else { return Ok(()) };
+    let workloads = names::WORKLOADS.iter().filter(|workload| suite.has_workload(workload));
+    for (workload, operations) in workloads.filter_map(|name| Some((name, suite.workload.operations(name)?))) {
+        if at >= operations {
+            let problem = format!("operation {at} is never reached: `{workload}` has {operations}, counted from 0");
+            return Err((&["trigger", "at"], problem));
+        }
+    }
+    Ok(())
+}
+
+/// A plate that has cooled down shows no step any more.
+fn residual(suite: &Suite) -> Checked {
+    if !suite.has_workload("stencil") {
+        return Ok(());
+    }
+    let Stencil { size, steps, .. } = suite.workload.stencil;
+    let most = Heat::most_steps(size);
+    if steps > most {
+        let problem = format!(
+            "after {steps} steps a plate of {size} cells a side is too cold for its residual to prove each step; {most} \
+             are the most"
+        );
+        return Err((&["workload", "stencil", "steps"], problem));
+    }
+    Ok(())
+}
+
+/// No workload's state is made of fields that log their changes.
+fn declared(block: &Factors) -> Checked {
+    let needs = |name: &&String| name.parse().is_ok_and(MechanismKind::needs_declared_writes);
+    match (block.mechanism.iter().find(needs), block.workload.first()) {
+        (Some(mechanism), Some(workload)) => {
+            let problem = format!(
+                "the mechanism `{mechanism}` is for states that declare what they write, and the workload `{workload}` does \
+                 not: leave it out"
+            );
+            Err((&["factors", "mechanism"], problem))
         }
         _ => Ok(()),
     }
 }
-
-type Checked = Result<(), (&'static [&'static str], String)>;
 
 fn regions(suite: &Suite, block: &Factors) -> Checked {
     for workload in &block.workload {

@@ -41,6 +41,7 @@ pub fn point_name(point: Point) -> &'static str {
         Point::Staged => "commit-staged",
         Point::Log => "commit-log",
         Point::Apply => "commit-apply",
+        Point::Flipped => "commit-flipped",
         Point::Acknowledge => "commit-acknowledge",
         Point::DaemonRestore => "restore-daemon",
         Point::Released => "hand-over-released",

@@ -57,7 +57,11 @@ impl Default for Steady {
             mix: Mix::A,
             records: 1_000,
             operations: 50_000,
-            mechanism: MechanismKind::ALL.iter().map(|mechanism| mechanism.name().to_owned()).collect(),
+            mechanism: MechanismKind::ALL
+                .into_iter()
+                .filter(|mechanism| !mechanism.needs_declared_writes())
+                .map(|mechanism| mechanism.name().to_owned())
+                .collect(),
             commit_every: commit_every.collect(),
             region: Size::at_least(16 << 20),
         }
@@ -71,6 +75,10 @@ impl Steady {
         for name in &self.mechanism {
             let mechanism: MechanismKind =
                 name.parse().map_err(|error: crashbed::UnknownMechanism| MeasureError::Unplanned(error.to_string()))?;
+            if mechanism.needs_declared_writes() {
+                let what = format!("`kv` does not declare what it writes, as {mechanism} needs it: leave that out");
+                return Err(MeasureError::Unplanned(what));
+            }
             let every = self.commit_every.iter().map(|every| Some(every.get()));
             all.extend([None].into_iter().chain(every).map(|every| Contestant::Transaction { mechanism, every }));
         }

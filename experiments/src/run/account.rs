@@ -1,6 +1,7 @@
 //! What the engine says of a trial's recoveries, in the words of a reply.
 
 use super::message::{CrashReply, Times, TrialReply};
+use crate::record::Recovered;
 use crashbed::{Crash, Recovery, Report};
 
 /// Adds to `end` what the recoveries of a trial were, among those of the whole `report`.
@@ -19,6 +20,15 @@ pub(super) fn account(own: &[Recovery], report: &Report, end: TrialReply) -> Tri
         lost_operations: lost(own),
         ..end
     }
+}
+
+/// The crashes in `report` that are `wanted`, in full, each with its number in the transaction.
+pub(super) fn in_full(report: &Report, wanted: impl Fn(&Recovery) -> bool) -> Vec<Recovered> {
+    // A report keeps the first crash, and the newest ones.
+    let dropped = report.crashes - report.recoveries.len() as u64;
+    let numbers = (0..).map(|place| if place == 0 { 0 } else { place + dropped });
+    let numbered = numbers.zip(&report.recoveries).filter(|(_, recovery)| wanted(recovery));
+    numbered.map(|(number, recovery)| Recovered::of_transaction(number, recovery)).collect()
 }
 
 /// A crash, and how many operations the state held that was found after it.

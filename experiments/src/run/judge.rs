@@ -9,6 +9,7 @@ use crate::plan::Planned;
 use crate::record::{InFlight, Outcome, Phases, Trial, Verdict};
 use crate::suite::Suite;
 use crate::workloads::documents::Document;
+use crate::workloads::stencil::Heat;
 use crate::workloads::ycsb::Plan;
 use std::collections::BTreeSet;
 
@@ -28,23 +29,25 @@ pub(super) struct DaemonCrash {
 impl Judge<'_> {
     /// The digests after each of `after` operations, as they must be.
     fn digests(&self, planned: &Planned, after: &[u64], quarantined: &[String]) -> Result<Vec<String>, String> {
-        if planned.levels.workload == "kv" {
-            let kv = &self.suite.workload.kv;
-            let plan = Plan::new(planned.seed, kv.mix, kv.records, kv.operations).map_err(|error| error.to_string())?;
-            return Ok(oracle::kv_digests(&plan, after).iter().map(ToString::to_string).collect());
-        }
+        let settings = &self.suite.workload;
         let excluded: BTreeSet<String> = quarantined.iter().cloned().collect();
-        let digest = |&after: &u64| {
-            let first = usize::try_from(after).unwrap_or(usize::MAX).min(self.corpus.len());
-            oracle::index(&self.corpus[..first], &excluded).digest.to_string()
+        let digests = match planned.levels.workload.as_str() {
+            "kv" => {
+                let kv = &settings.kv;
+                let plan = Plan::new(planned.seed, kv.mix, kv.records, kv.operations);
+                oracle::kv_digests(&plan.map_err(|error| error.to_string())?, after)
+            }
+            "native" => oracle::native_digests(&settings.native.corpus(planned.seed), after, &excluded),
+            "stencil" => oracle::stencil_digests(Heat::new(planned.seed, settings.stencil.size), after),
+            _ => {
+                let digest = |&after: &u64| {
+                    let first = usize::try_from(after).unwrap_or(usize::MAX).min(self.corpus.len());
+                    oracle::index(&self.corpus[..first], &excluded).digest
+                };
+                after.iter().map(digest).collect()
+            }
         };
-        Ok(after.iter().map(digest).collect())
-    }
-
-    /// Operations between two commits.
-    fn commit_every(&self, planned: &Planned) -> u64 {
-        let workload = &self.suite.workload;
-        if planned.levels.workload == "kv" { workload.kv.commit_every } else { workload.documents.commit_every }
+        Ok(digests.iter().map(ToString::to_string).collect())
     }
 
     /// The trial's record.
@@ -62,7 +65,8 @@ impl Judge<'_> {
 
     fn record(&self, planned: &Planned, reply: TrialReply, mut daemon: Option<DaemonCrash>, end: &End) -> Trial {
         if let Some(daemon) = &mut daemon {
-            complete(&mut daemon.crash, planned, &reply, self.commit_every(planned));
+            let commit_every = self.suite.workload.commit_every(&planned.levels.workload);
+            complete(&mut daemon.crash, planned, &reply, commit_every);
         }
         let daemon_crashes = daemon.as_ref().map_or(0, |daemon| daemon.count);
         let crashes = reply.crashes + daemon_crashes;

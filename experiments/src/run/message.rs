@@ -3,6 +3,7 @@
 //!
 //! The program holds plan, oracle and files; the tree holds what crashes. One order is under way at a time.
 
+use crate::record::Recovered;
 use crate::suite::Suite;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -97,6 +98,8 @@ pub enum Reply {
     Restarted {
         /// Its crash.
         crash: CrashReply,
+        /// The same in full.
+        in_full: Box<Recovered>,
         /// When the root knew of it.
         noticed_ns: u64,
     },
@@ -132,6 +135,8 @@ pub struct TrialReply {
     pub spare_memory_bytes: Option<u64>,
     /// The crashes after the first one, in words.
     pub further: Vec<String>,
+    /// All crashes in full, where the suite wants them recorded; at most [`Report::CAPACITY`](crashbed::Report::CAPACITY).
+    pub recovered: Vec<Recovered>,
     /// Private memory of the daemon afterwards.
     pub daemon_private_bytes: Option<u64>,
     /// When the newest incarnation's first operation was done.

@@ -19,7 +19,7 @@ pub mod work;
 use crate::load::Load;
 use crate::output::OutputError;
 use crate::plan::{Batch, Plan, Planned, Way};
-use crate::record::{Floor, Levels, Outcome, Trial, Verdict};
+use crate::record::{Floor, Levels, Outcome, RecordedCrash, Recovered, Trial, Verdict};
 use crate::suite::Suite;
 use crate::symbols::Symbols;
 use crate::workloads::corpus;
@@ -52,6 +52,15 @@ pub enum RunError {
     /// The folder cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
+}
+
+/// A trial that was made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Its record.
+    pub trial: Trial,
+    /// Its crashes, where the suite has them recorded.
+    pub crashes: Vec<RecordedCrash>,
 }
 
 /// A run under way.
@@ -99,7 +108,7 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     /// Where the tree or the load fails; a trial that merely hangs is a trial.
-    pub fn batch(&mut self, batch: &Batch) -> Result<Option<Vec<Trial>>, RunError> {
+    pub fn batch(&mut self, batch: &Batch) -> Result<Option<Vec<Made>>, RunError> {
         let Some(first) = batch.trials.first() else { return Ok(Some(Vec::new())) };
         let _load = Load::start(&first.levels.load).map_err(RunError::Load)?;
         match batch.way {
@@ -109,7 +118,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Makes trials by one resident transaction.
-    fn resident(&mut self, batch: &[Planned], first: &Planned, touch: bool) -> Result<Option<Vec<Trial>>, RunError> {
+    fn resident(&mut self, batch: &[Planned], first: &Planned, touch: bool) -> Result<Option<Vec<Made>>, RunError> {
         let daemon = self.daemon_of(first);
         let Levels { policy, fault, spare, .. } = first.levels.clone();
         let seeds = batch.iter().map(|planned| planned.seed).collect();
@@ -122,8 +131,11 @@ impl<'a> Runner<'a> {
                     for crash in replies.iter_mut().filter_map(|reply| reply.first.as_mut()) {
                         self.place(crash);
                     }
-                    let judge = Judge { suite: self.suite, corpus: &self.corpus };
-                    return Ok(Some(judge.judge_batch(batch, replies)));
+                    let crashes: Vec<_> =
+                        replies.iter_mut().map(|reply| std::mem::take(&mut reply.recovered)).collect();
+                    let trials = Judge { suite: self.suite, corpus: &self.corpus }.judge_batch(batch, replies);
+                    let made = trials.into_iter().zip(crashes);
+                    return Ok(Some(made.map(|(trial, crashes)| Made::new(trial, first, crashes)).collect()));
                 }
                 Heard::Reply(Reply::Refused(why)) => return Err(RunError::Refused(why)),
                 Heard::Ended(how) => return Err(RunError::Ended(how)),
@@ -136,12 +148,13 @@ impl<'a> Runner<'a> {
                     format!("the batch did not end within {} s; the tree was ended", patience.as_secs())
                 }
             };
-            return Ok(Some(batch.iter().map(|planned| self.hung(planned, why.clone())).collect()));
+            let hung = |planned| Made::new(self.hung(planned, why.clone()), first, Vec::new());
+            return Ok(Some(batch.iter().map(hung).collect()));
         }
     }
 
     /// Makes a trial; `None` where it was interrupted.
-    fn trial(&mut self, planned: &Planned) -> Result<Option<Trial>, RunError> {
+    fn trial(&mut self, planned: &Planned) -> Result<Option<Made>, RunError> {
         let daemon = self.daemon_of(planned);
         let order = |resume| Order::Trial {
             policy: planned.levels.policy.clone(),
@@ -153,6 +166,7 @@ impl<'a> Runner<'a> {
         let patience = self.patience(1);
         let interrupted = self.interrupted;
         let mut crash: Option<DaemonCrash> = None;
+        let mut recovered = Vec::new();
         self.tree()?.order(daemon, &order(false))?;
         loop {
             match self.tree()?.hear(patience, interrupted)? {
@@ -160,11 +174,15 @@ impl<'a> Runner<'a> {
                     if let Some(first) = &mut reply.first {
                         self.place(first);
                     }
-                    let judge = Judge { suite: self.suite, corpus: &self.corpus };
-                    return Ok(Some(judge.judge(planned, *reply, crash)));
+                    recovered.append(&mut reply.recovered);
+                    let trial = Judge { suite: self.suite, corpus: &self.corpus }.judge(planned, *reply, crash);
+                    return Ok(Some(Made::new(trial, planned, recovered)));
                 }
-                Heard::Reply(Reply::Restarted { crash: mut new, noticed_ns }) => {
+                Heard::Reply(Reply::Restarted { crash: mut new, in_full, noticed_ns }) => {
                     self.place(&mut new);
+                    if self.suite.records_crashes() {
+                        recovered.push(Recovered { number: recovered.len() as u64, ..*in_full });
+                    }
                     match &mut crash {
                         Some(first) => first.count += 1,
                         None => crash = Some(DaemonCrash { crash: new, noticed_ns, count: 1 }),
@@ -178,7 +196,7 @@ impl<'a> Runner<'a> {
                 Heard::Nothing => {
                     self.end()?;
                     let why = format!("no end within {} s; the tree was ended", patience.as_secs());
-                    return Ok(Some(self.hung(planned, why)));
+                    return Ok(Some(Made::new(self.hung(planned, why), planned, recovered)));
                 }
             }
         }
@@ -274,5 +292,19 @@ impl<'a> Runner<'a> {
         trial.remark = Some(why);
         trial.digest = None;
         trial
+    }
+}
+
+impl Made {
+    /// A trial with its crashes. `first` is the first trial of the same transaction.
+    fn new(trial: Trial, first: &Planned, recovered: Vec<Recovered>) -> Self {
+        let line = |recovered| RecordedCrash {
+            trial: trial.trial,
+            transaction: first.trial,
+            levels: trial.levels.clone(),
+            recovered,
+        };
+        let crashes = recovered.into_iter().map(line).collect();
+        Self { trial, crashes }
     }
 }

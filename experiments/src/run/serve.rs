@@ -1,16 +1,17 @@
 //! A daemon of a run: makes trials and measures floors on its own region.
 
-use super::account::{account, crash_reply};
+use super::account::{account, crash_reply, in_full};
 use super::alone;
-use super::message::{CrashReply, Ended, NEIGHBOUR, Reply, TrialReply};
+use super::message::{Ended, NEIGHBOUR, Reply, TrialReply};
 use super::resident::{self, Blow};
 use super::strike::{Shape, Strikes, strikes};
 use super::work::{Tested, Work};
 use crate::faults::{Fault, Injector};
+use crate::record::Recovered;
 use crate::suite::Suite;
 use crate::workloads::digest::Digest;
 use crate::workloads::documents::Document;
-use crashbed::{BareNotice, BareStart, Daemon, Error, Intensity, Outcome};
+use crashbed::{BareNotice, BareStart, Daemon, Error, Intensity, Outcome, Recovery};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -48,14 +49,15 @@ impl<'a, W: Work> Bench<'a, W> {
         self.daemon.wait_readable(source)
     }
 
-    /// The crash that this incarnation of the daemon succeeds, and when the root knew.
-    pub(super) fn own_crash(&self) -> Option<(CrashReply, u64)> {
+    /// What to say of the crash that this incarnation of the daemon succeeds; `None` of the first one.
+    pub(super) fn own_crash(&self) -> Option<Reply> {
         let crash = self.daemon.crash()?;
         // A daemon has no operations of its own: what its state holds is what its successor begins with.
         let operations = self.daemon.operations();
         let mut reply = crash_reply(crash, Some(operations));
         reply.words = reply.words.replacen(" in operation 0", " in the daemon", 1);
-        Some((reply, crash.noticed_ns))
+        let in_full = Box::new(Recovered::of_daemon(*crash));
+        Some(Reply::Restarted { crash: reply, in_full, noticed_ns: crash.noticed_ns })
     }
 
     /// Makes a trial.
@@ -160,8 +162,8 @@ impl<'a, W: Work> Bench<'a, W> {
             // Every recovery belongs to the strike before it.
             let of = |strike: Option<crate::faults::Strike>| strike.map_or(u64::MAX, |strike| strike.fault_ns);
             let (from, to) = (of(strike), strikes.get(number + 1).map_or(u64::MAX, |next| of(*next)));
-            let own: Vec<_> =
-                recoveries.iter().filter(|own| (from..to).contains(&own.crash.noticed_ns)).copied().collect();
+            let is_own = |recovery: &Recovery| (from..to).contains(&recovery.crash.noticed_ns);
+            let own: Vec<_> = recoveries.iter().filter(|recovery| is_own(recovery)).copied().collect();
             // A later strike was made by an incarnation that had recovered from this one.
             let went_on = strikes.get(number + 1).is_some_and(Option::is_some);
             let injected = u64::from(strike.is_some());
@@ -173,6 +175,7 @@ impl<'a, W: Work> Bench<'a, W> {
                 injected,
                 activated: if came_back { 0 } else { injected },
                 strike: strike.map(|strike| (strike.fault_ns, strike.operation)),
+                recovered: self.in_full(is_own),
                 ..account(&own, self.daemon.report(), end.clone())
             };
             reply.crashes = own.len() as u64;
@@ -196,8 +199,14 @@ impl<'a, W: Work> Bench<'a, W> {
             injected: counts.injected,
             activated: counts.activated,
             strike: strike.map(|strike| (strike.fault_ns, strike.operation)),
+            recovered: self.in_full(|_| true),
             ..account(&report.recoveries, report, end)
         }
+    }
+
+    /// The wanted crashes in full, where the suite has them recorded.
+    fn in_full(&self, wanted: impl Fn(&Recovery) -> bool) -> Vec<Recovered> {
+        if self.suite.records_crashes() { in_full(self.daemon.report(), wanted) } else { Vec::new() }
     }
 
     /// How the transaction ended, and what it left.
@@ -249,7 +258,7 @@ impl<'a, W: Work> Bench<'a, W> {
                 // As each operation of a trial, it looks first whether it is to be struck.
                 let _ = self.injector.before(index, state);
                 // An operation that the state refuses costs what it costs; nothing of it is kept.
-                let _ = state.work.operate(tx, &script, index, || ());
+                let _ = state.work.operate_bare(tx, &script, index);
             })?;
             measured.push((lap.hand_over_ns, lap.recovery_ns, lap.faults));
         }

@@ -8,12 +8,17 @@ use crate::catalog::minimum_region;
 use crate::faults::Injector;
 use crate::workloads::documents::{self, Document, Index};
 use crate::workloads::kv::KvState;
+use crate::workloads::native::Summaries;
+use crate::workloads::stencil::Grids;
 use crashbed::{Daemon, Declaration, Error, Intensity, MIB, MechanismKind, Root};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::time::Duration;
+
+/// The stack of a workload's thread.
+const STACK: usize = 256 << 10;
 
 /// Runs the tree until the program closes the pipes of orders.
 ///
@@ -43,6 +48,8 @@ pub fn run(setup: &Setup) -> crashbed::Result<()> {
         root = match daemon.workload.as_str() {
             "kv" => declare::<KvState>(root, declaration, setup, daemon, &corpus, injector, intensity),
             "documents" => declare::<Index>(root, declaration, setup, daemon, &corpus, injector, intensity),
+            "native" => declare::<Summaries>(root, declaration, setup, daemon, &corpus, injector, intensity),
+            "stencil" => declare::<Grids>(root, declaration, setup, daemon, &corpus, injector, intensity),
             other => return Err(Error::program(format_args!("unknown workload `{other}`"))),
         };
     }
@@ -82,6 +89,7 @@ fn declare<'a, W: Work>(
     // An allocation needs room for its alignment to a class of sizes too, which are up to a sixteenth apart.
     let unneeded = daemon.region_bytes.saturating_sub(needed) / 8 * 7;
     let unneeded = usize::try_from(unneeded).unwrap_or(usize::MAX);
+    let declaration = declaration.threads(W::threads(&setup.suite), STACK);
     root.declare(declaration, move |this| {
         let bench = Bench::<W>::new(this, &setup.suite, corpus, injector, intensity, unneeded);
         serve(bench, daemon, setup.replies)
@@ -95,8 +103,8 @@ fn serve<W: Work>(mut bench: Bench<'_, W>, daemon: &DaemonSetup, replies: i32) -
     // SAFETY: the program left this descriptor open for the replies; a process of the tree has its own copy.
     let mut replies = unsafe { File::from_raw_fd(replies) };
     let mut orders = BufReader::new(File::from(orders));
-    if let Some((crash, noticed_ns)) = bench.own_crash() {
-        say(&mut replies, &Reply::Restarted { crash, noticed_ns })?;
+    if let Some(reply) = bench.own_crash() {
+        say(&mut replies, &reply)?;
     }
     loop {
         bench.wait_readable(orders.get_ref().as_fd())?;

@@ -1,5 +1,8 @@
 //! Workloads as transactions: what one operation does, what a fault may hit, what the program decides about a crash.
 
+mod native;
+mod stencil;
+
 use crate::faults::{Live, Target};
 use crate::suite::Suite;
 use crate::workloads::documents::{self, Document, Index};
@@ -54,6 +57,10 @@ pub trait Work: Recoverable + Default {
     fn total(script: &Self::Script) -> u64;
     /// Operations between two commits.
     fn commit_every(suite: &Suite) -> u64;
+    /// Threads that its operations may run at a time, besides the main one.
+    fn threads(_: &Suite) -> usize {
+        0
+    }
     /// The first operation from `index` on that has two parts; `None` where there is none.
     fn next_update(script: &Self::Script, index: u64) -> Option<u64>;
     /// Whether operations can be done on the state as it is.
@@ -64,7 +71,18 @@ pub trait Work: Recoverable + Default {
     ///
     /// # Errors
     /// What the program finds wrong with its state.
-    fn operate(&mut self, tx: &Tx<'_>, script: &Self::Script, index: u64, between: impl Fn()) -> Result<(), Failure>;
+    fn operate(
+        &mut self,
+        tx: &mut Tx<'_>,
+        script: &Self::Script,
+        index: u64,
+        between: impl Fn(),
+    ) -> Result<(), Failure>;
+    /// Does operation `index` in a bare process, which has no threads: for a floor.
+    ///
+    /// # Errors
+    /// As [`operate`](Self::operate).
+    fn operate_bare(&mut self, tx: &Tx<'_>, script: &Self::Script, index: u64) -> Result<(), Failure>;
     /// Notes that operation `index` is skipped.
     fn skip(&mut self, script: &Self::Script, index: u64);
     /// Whether operation `index` was skipped.
@@ -106,8 +124,11 @@ impl Work for KvState {
     fn load(&mut self, plan: &Plan) {
         KvState::load(self, plan);
     }
-    fn operate(&mut self, _: &Tx<'_>, plan: &Plan, index: u64, between: impl Fn()) -> Result<(), Failure> {
+    fn operate(&mut self, _: &mut Tx<'_>, plan: &Plan, index: u64, between: impl Fn()) -> Result<(), Failure> {
         Ok(self.apply(plan, index, between)?)
+    }
+    fn operate_bare(&mut self, _: &Tx<'_>, plan: &Plan, index: u64) -> Result<(), Failure> {
+        Ok(self.apply(plan, index, || ())?)
     }
     fn skip(&mut self, _: &Plan, _: u64) {}
     fn has_skipped(&self, _: &Plan, _: u64) -> bool {
@@ -159,17 +180,16 @@ impl Work for Index {
     fn load(&mut self, _: &Vec<Document>) {}
     fn operate(
         &mut self,
-        tx: &Tx<'_>,
+        tx: &mut Tx<'_>,
         documents: &Vec<Document>,
         index: u64,
         between: impl Fn(),
     ) -> Result<(), Failure> {
-        let document = document(documents, index)?;
-        let parse = || documents::read(&document.path).and_then(|bytes| documents::parse(&bytes));
-        match tx.scratch(parse) {
-            Ok(extract) => self.add(&extract, between),
-            Err(why) => self.fail(&document.name, &why),
-        }
+        take_in(self, tx, document(documents, index)?, between);
+        Ok(())
+    }
+    fn operate_bare(&mut self, tx: &Tx<'_>, documents: &Vec<Document>, index: u64) -> Result<(), Failure> {
+        take_in(self, tx, document(documents, index)?, || ());
         Ok(())
     }
     fn skip(&mut self, documents: &Vec<Document>, index: u64) {
@@ -204,6 +224,14 @@ impl Work for Index {
             count("quarantined", self.quarantined.len()),
         ]);
         (counts, self.quarantined.clone())
+    }
+}
+
+/// Parses a document in scratch, and adds it to the index.
+fn take_in(to: &mut Index, tx: &Tx<'_>, document: &Document, between: impl Fn()) {
+    match tx.scratch(|| documents::read(&document.path).and_then(|bytes| documents::parse(&bytes))) {
+        Ok(extract) => to.add(&extract, between),
+        Err(why) => to.fail(&document.name, &why),
     }
 }
 

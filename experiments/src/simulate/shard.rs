@@ -1,0 +1,298 @@
+//! A shard of the fleet: its processes, their next crashes in a queue, and what is done about each.
+
+use super::fault::{self, Kind, Trouble};
+use super::histories::Histories;
+use super::parameters::Parameters;
+use super::quantiles::Quantiles;
+use super::queue::{Event, Queue};
+use super::rhythm::{Progress, Rhythm};
+use super::tally::Tally;
+use crashbed::{Action, Decision, Environment, History, Intensity, Phase, RestartPolicy, policy};
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
+/// What all shards go by.
+pub(super) struct Model<'a> {
+    pub(super) parameters: &'a Parameters,
+    pub(super) rhythm: Rhythm,
+    pub(super) policy: &'a dyn RestartPolicy,
+    pub(super) intensity: Intensity,
+    /// The end of simulated time.
+    pub(super) end_ns: u64,
+}
+
+impl Model<'_> {
+    /// How long recoveries by `action` take.
+    fn recovery(&self, action: Action) -> &Quantiles {
+        let times = &self.parameters.recovery_ns;
+        // Parameters are not read without those of `resume`.
+        times.get(Parameters::name_of(action)).unwrap_or_else(|| &times["resume"])
+    }
+}
+
+/// A process between two crashes.
+#[derive(Clone, Copy, Debug)]
+struct Process {
+    /// Its last crash; its time is accounted for until then.
+    since_ns: u64,
+    /// From when on it works.
+    works_from_ns: u64,
+    /// Operations that its last commit held then, in its transaction; fewer than that has.
+    base: u64,
+    incarnation: u64,
+    /// What is wrong with it.
+    trouble: Option<Trouble>,
+    /// Whether its next crash is by that.
+    by_trouble: bool,
+    /// Whether its next crash comes into the history of its last one, which is kept.
+    in_history: bool,
+}
+
+/// A shard under way.
+pub(super) struct Shard<'a> {
+    model: &'a Model<'a>,
+    rng: ChaCha8Rng,
+    processes: Vec<Process>,
+    queue: Queue,
+    histories: Histories,
+    tally: Tally,
+}
+
+/// What is done about a crash.
+struct Followed {
+    /// Operations of the state that the process goes on with.
+    base: u64,
+    /// Nothing happens until then.
+    delay_ns: u64,
+    /// From then on it takes so long until it works.
+    recovery_ns: u64,
+    /// Whether its history is over.
+    is_afresh: bool,
+}
+
+impl<'a> Shard<'a> {
+    /// Lives through all of the time, from the stream of random numbers `rng`.
+    pub(super) fn run(model: &'a Model<'a>, processes: u32, rng: ChaCha8Rng) -> Tally {
+        let start = Process {
+            since_ns: 0,
+            works_from_ns: 0,
+            base: 0,
+            incarnation: 1,
+            trouble: None,
+            by_trouble: false,
+            in_history: false,
+        };
+        let mut this = Self {
+            model,
+            rng,
+            processes: vec![start; processes as usize],
+            queue: Queue::new(Vec::new()),
+            histories: Histories::default(),
+            tally: Tally { processes: processes.into(), ..Tally::default() },
+        };
+        let mut events = Vec::with_capacity(processes as usize);
+        for process in 0..processes {
+            let at_ns = fault::exponential(model.parameters.mtbf_ns, &mut this.rng);
+            if at_ns < model.end_ns {
+                events.push(Event { at_ns, process });
+            } else {
+                this.finish(start);
+            }
+        }
+        this.queue = Queue::new(events);
+        while let Some(event) = this.queue.first() {
+            match this.crash(event) {
+                Some(at_ns) => this.queue.replace_first(Event { at_ns, ..event }),
+                None => this.queue.remove_first(),
+            }
+        }
+        this.tally
+    }
+
+    /// Handles a crash; answers when the next one comes, `None` where that is after the end.
+    fn crash(&mut self, event: Event) -> Option<u64> {
+        let (now, model) = (event.at_ns, self.model);
+        let mut process = self.processes[event.process as usize];
+        self.tally.events += 1;
+        let mut progress = self.account(&process, now);
+        self.tally.lost_ns += u128::from(progress.open_ns);
+        let site = self.strike(&mut process, &mut progress, now);
+        let phase = match progress.committing {
+            _ if now < process.works_from_ns => Phase::Starting,
+            true => Phase::Committing,
+            false => Phase::Running,
+        };
+        let operation = progress.base + progress.open;
+        let crash = fault::crash(now, phase, process.incarnation, operation, progress.base, site);
+
+        let mut history = if process.in_history { self.histories.take(event.process) } else { self.histories.fresh() };
+        history.push(crash);
+        let decision = policy::decide(model.policy, &crash, &history);
+        history.decided(decision);
+        self.tally.decided(decision.action, 1);
+        let followed = self.follow(decision, &mut process, &progress, phase, &history, now);
+
+        process.incarnation += 1;
+        process.since_ns = now;
+        process.base = followed.base;
+        // The successor is there from then on, and the clock runs.
+        let there_ns = now.saturating_add(followed.delay_ns);
+        process.works_from_ns = there_ns.saturating_add(followed.recovery_ns);
+        let by_clock = there_ns.saturating_add(fault::exponential(model.parameters.mtbf_ns, &mut self.rng));
+        let again = process.trouble.map(|trouble| model.rhythm.until(process.base, trouble.at));
+        let by_trouble = again.map_or(u64::MAX, |time| process.works_from_ns.saturating_add(time));
+        let next = by_clock.min(by_trouble);
+        process.by_trouble = by_trouble <= by_clock;
+        let ends = process.works_from_ns.saturating_add(model.rhythm.until_end(process.base));
+        process.in_history =
+            !followed.is_afresh && next < model.end_ns && next < ends && next - now <= model.parameters.quiet_ns;
+        match process.in_history {
+            true => self.histories.keep(event.process, history),
+            false => self.histories.end(history),
+        }
+        if next >= model.end_ns {
+            self.finish(process);
+            return None;
+        }
+        self.processes[event.process as usize] = process;
+        Some(next)
+    }
+
+    /// Accounts for a process's time from its last crash to `now`, but for what it did since its last commit.
+    fn account(&mut self, process: &Process, now: u64) -> Progress {
+        let rhythm = &self.model.rhythm;
+        self.tally.down_ns += u128::from(now.min(process.works_from_ns) - process.since_ns);
+        let progress = rhythm.advance(process.base, now.saturating_sub(process.works_from_ns));
+        self.tally.useful_ns += u128::from(rhythm.work_ns(progress.committed));
+        self.tally.commit_ns += u128::from(rhythm.commits_ns(progress.commits));
+        progress
+    }
+
+    /// The rest of a process's time.
+    fn finish(&mut self, process: Process) {
+        let progress = self.account(&process, self.model.end_ns);
+        self.tally.open_ns += u128::from(progress.open_ns);
+    }
+
+    /// What crashes a process: what was wrong already, or a new fault. Answers where in the program. What stays wrong
+    /// strikes in an operation: where the clock fell into a commit, in the last one before it.
+    fn strike(&mut self, process: &mut Process, progress: &mut Progress, now: u64) -> u8 {
+        if let Some(trouble) = process.trouble.filter(|_| process.by_trouble) {
+            self.tally.repeated += 1;
+            return trouble.site;
+        }
+        // One thing is wrong at a time, and a process that comes back has not met anything yet.
+        if now >= process.works_from_ns && process.trouble.is_none() {
+            let at = progress.base + progress.open - u64::from(progress.committing);
+            process.trouble = fault::draw(self.model.parameters, &mut self.rng, at, now);
+            if let Some(trouble) = process.trouble {
+                progress.open = at - progress.base;
+                progress.committing = false;
+                let kind = if matches!(trouble.kind, Kind::Poison { .. }) { 1 } else { 2 };
+                self.tally.faults[kind] += 1;
+                return trouble.site;
+            }
+        }
+        self.tally.faults[0] += 1;
+        fault::site(&mut self.rng)
+    }
+
+    /// Does what was decided.
+    fn follow(
+        &mut self,
+        decision: Decision,
+        process: &mut Process,
+        progress: &Progress,
+        phase: Phase,
+        history: &History,
+        now: u64,
+    ) -> Followed {
+        let Model { parameters, rhythm, intensity, .. } = self.model;
+        let operation = progress.base + progress.open;
+        let action = match decision.action {
+            Action::ProcessDecides => parameters.program.answer(operation, history),
+            other => other,
+        };
+        let gave_up = &mut self.tally.gave_up;
+        let given_up_by = if decision.action == Action::GiveUp {
+            Some(&mut gave_up.by_policy)
+        } else if intensity.exceeded(history) {
+            Some(&mut gave_up.by_limit)
+        } else if action == Action::GiveUp {
+            Some(&mut gave_up.by_program)
+        } else if process.trouble.is_some_and(|trouble| now - trouble.since_ns > parameters.patience_ns) {
+            Some(&mut gave_up.by_patience)
+        } else {
+            None
+        };
+        if let Some(count) = given_up_by {
+            *count += 1;
+            process.trouble = None;
+            self.tally.take_back(rhythm.work_ns(progress.base));
+            self.tally.lost_operations += operation;
+            return Followed { base: 0, delay_ns: parameters.repair_ns, recovery_ns: 0, is_afresh: true };
+        }
+        let base = self.restore(action, process, progress, phase);
+        self.tally.lost_operations += operation - base;
+        if decision.environment != Environment::USUAL {
+            process.trouble = process.trouble.filter(|trouble| trouble.kind != Kind::Poison { curable: true });
+        }
+        self.tally.restarts += 1;
+        let delay_ns = u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX);
+        self.tally.delay_ns += u128::from(delay_ns.min(self.model.end_ns - now));
+        let recovery_ns = self.model.recovery(decision.action).value(self.rng.random());
+        Followed { base, delay_ns, recovery_ns, is_afresh: action == Action::RestartDaemon }
+    }
+
+    /// Puts the state in place that `action` asks for; answers how many operations it holds.
+    fn restore(&mut self, action: Action, process: &mut Process, progress: &Progress, phase: Phase) -> u64 {
+        let Model { parameters, rhythm, .. } = self.model;
+        let (last, operation) = (progress.base, progress.base + progress.open);
+        let damage = process.trouble.as_mut().and_then(|trouble| match &mut trouble.kind {
+            Kind::Damage { commits } => Some((commits, &mut trouble.at)),
+            Kind::Poison { .. } => None,
+        });
+        match action {
+            Action::Zero => {
+                self.tally.take_back(rhythm.work_ns(last));
+                if damage.is_some() {
+                    process.trouble = None;
+                }
+                0
+            }
+            Action::Older(back) => {
+                let there = rhythm.commits_before(last).min(parameters.kept_commits - 1);
+                let back = u64::from(back).min(there);
+                let base = rhythm.back(last, back);
+                self.tally.take_back(rhythm.work_ns(last - base));
+                match damage {
+                    Some((commits, _)) if *commits > back => *commits -= back,
+                    Some(_) => process.trouble = None,
+                    None => {}
+                }
+                base
+            }
+            Action::Skip => {
+                self.tally.skipped_operations += 1;
+                match damage {
+                    // The skip is committed, the damage with it, and the operation after it meets the damage.
+                    Some((commits, at)) => {
+                        *commits += 1;
+                        *at = (*at + 1).min(rhythm.total() - 1);
+                    }
+                    None => process.trouble = process.trouble.filter(|trouble| trouble.at != operation),
+                }
+                last
+            }
+            Action::KeepIfIntact if phase == Phase::Running && self.rng.random::<f64>() < parameters.intact => {
+                self.tally.kept_states += 1;
+                self.tally.save(rhythm.work_ns(progress.open));
+                if let Some((commits, _)) = damage {
+                    *commits += 1;
+                }
+                operation
+            }
+            _ => last,
+        }
+    }
+}
