@@ -2,7 +2,7 @@
 use crashbed::Logged;
 
 fn add(count: &mut Logged<u64>) {
-    *count += 1;
+    **count += 1;
 }
 
 fn main() {
