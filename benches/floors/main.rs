@@ -1,7 +1,7 @@
 //! What the engine's paths cost, each beside its floor: the least that the kernel allows for the same work.
 //!
 //! `cargo bench -p crashbed --bench floors [-- GROUP]`, with the groups `paths`, `fork`, `notice`,
-//! `restore`, `commit`, `copy` and `allocation`. In each, `floor` is the bare way and the rest is the engine's; `paths` has only
+//! `restore`, `commit`, `copy`, `allocation` and `undo-log`. In each, `floor` is the bare way and the rest is the engine's; `paths` has only
 //! bare ways.
 //!
 //! How to read it: divide the engine's median by the median of the floor in the same group of the *same run*. Neither
@@ -20,6 +20,7 @@ mod notice;
 mod paths;
 mod restore;
 mod tree;
+mod undo;
 
 use crashbed::Heap;
 use criterion::Criterion;
@@ -46,5 +47,6 @@ fn main() {
     commit::bench(&mut criterion);
     copy::bench(&mut criterion);
     allocation::bench(&mut criterion);
+    undo::bench(&mut criterion);
     criterion.final_summary();
 }

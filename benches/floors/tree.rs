@@ -1,6 +1,6 @@
 //! Running measured code in a tree of its own: a process of this program, started again for it.
 
-use crate::{allocation, commit, copy, fork, notice, paths, restore};
+use crate::{allocation, commit, copy, fork, notice, paths, restore, undo};
 use crashbed::{Daemon, Declaration, Outcome, Recoverable, Root};
 use crashbed_policies::CheckpointResume;
 use criterion::BenchmarkGroup;
@@ -42,6 +42,7 @@ pub(crate) fn answer(asked: &str) {
         "commit" => commit::answer(what, iterations),
         "copy" => copy::answer(what, iterations),
         "allocation" => allocation::answer(what, iterations),
+        "undo-log" => undo::answer(what, iterations),
         _ => panic!("no group `{group}`"),
     }
 }

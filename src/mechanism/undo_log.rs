@@ -38,8 +38,7 @@ use crate::span::Span;
 use crate::sys::Errno;
 use crate::sys::memory::{self, Map};
 use crate::text::Text;
-use crate::undo::log::Damage;
-use crate::undo::{self, check};
+use crate::undo::{self, Damage, check};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 

@@ -5,7 +5,7 @@
 //! without a word. The old bytes go to the log then, so that the refused commit is rolled back whole; where nothing
 //! differs, the snapshot is that of the new commit.
 
-use super::log::{Kind, Records};
+use super::records::{Kind, Records};
 use super::{WRITER, Words, with};
 use crate::arena::{self, Arena};
 use crate::failure::{Failure, FailureKind};

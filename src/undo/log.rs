@@ -9,10 +9,7 @@
 //!        16         u64  bytes of records that are whole
 //!        24         u64  end of the blocks of a state that was made anew in it; 0 where none was
 //!        32              the state's head as the epoch found it, skips included as far as they are in use
-//!      4096              records, oldest first
-//!
-//! record            the old bytes, up to a multiple of 16
-//!                   u64  address │ u64 length │ u64 kind, and 2^alignment × 256 │ u64 sum over all of it
+//!      4096              records (`records.rs`), oldest first
 //! ```
 //!
 //! All of it is memory that the transaction writes, so the daemon believes none of it that is not sealed, inside of the
@@ -23,15 +20,11 @@
 //! Rolling back goes from the newest record to the oldest, so that each byte ends as the epoch found it. It may be begun
 //! again after any death: nothing but the bytes in the records is ever written, until `filled` becomes 0.
 
+use super::records::{self, Damage, Full, Kind, MIX, Records, mix};
 use crate::region::StateHead;
 use crate::span::Span;
 use crate::sys::memory::PAGE;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
-
-/// Old bytes are padded to a multiple of this.
-const GRAIN: usize = 16;
-/// What follows on a record's bytes.
-const TRAILER: usize = 32;
 
 /// Bytes of a log of so many parts, each with room for so many bytes of records.
 pub(crate) fn len(parts: usize, room: usize) -> usize {
@@ -57,72 +50,6 @@ pub(crate) struct PartHead {
 }
 
 const _: () = assert!(size_of::<PartHead>() <= PAGE);
-
-/// What a record is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Bytes before a write.
-    Old,
-    /// The header of a free block before it was taken.
-    Taken,
-    /// No bytes: the state was made anew; what was to be released before is gone.
-    Anew,
-    /// No bytes: the block at this address, which the last commit holds, is to be released at the next one.
-    Freed {
-        /// The power of two of its alignment.
-        align_log2: u32,
-    },
-}
-
-impl Kind {
-    fn word(self) -> u64 {
-        match self {
-            Self::Old => 1,
-            Self::Taken => 2,
-            Self::Anew => 4,
-            Self::Freed { align_log2 } => 3 | u64::from(align_log2) << 8,
-        }
-    }
-
-    fn of_word(word: u64) -> Option<Self> {
-        match (word & 0xff, word >> 8) {
-            (1, 0) => Some(Self::Old),
-            (2, 0) => Some(Self::Taken),
-            (4, 0) => Some(Self::Anew),
-            (3, align) => u32::try_from(align).ok().filter(|a| *a < 48).map(|align_log2| Self::Freed { align_log2 }),
-            _ => None,
-        }
-    }
-
-    fn bytes(self, len: usize) -> usize {
-        if matches!(self, Self::Old | Self::Taken) { len } else { 0 }
-    }
-}
-
-/// A record, checked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Record {
-    pub(crate) kind: Kind,
-    /// What of the state it is about.
-    pub(crate) place: Span,
-    /// Where the old bytes stand, if it has any.
-    bytes: usize,
-}
-
-/// The part has no room for a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
-
-/// Somebody has written over the log: there is no way back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Damage {
-    #[error("the undo log's number of the last commit is overwritten: {0}")]
-    Epoch(u64),
-    #[error("the undo log's head of epoch {0} is overwritten")]
-    Head(u64),
-    #[error("the undo log's record that ends at byte {at} of epoch {epoch} is overwritten")]
-    Record { epoch: u64, at: usize },
-}
 
 /// Where the next record of a part goes.
 #[derive(Clone, Copy)]
@@ -249,10 +176,10 @@ impl Log {
         }
         let filled = head.filled.load(Ordering::Acquire);
         let left = usize::try_from(filled).unwrap_or(usize::MAX);
-        if left > records.len || !left.is_multiple_of(GRAIN) {
+        if left > records.len || !left.is_multiple_of(records::GRAIN) {
             return Err(Damage::Head(epoch));
         }
-        Ok(Records { state: self.state, epoch, records, left, are_trusted: false })
+        Ok(Records::new(self.state, epoch, records.part(0, left)))
     }
 
     /// Whether the log can be believed, as far as a restore of commit `first` needs it.
@@ -274,7 +201,9 @@ impl Log {
         let last = self.epoch();
         for epoch in (first..=last).rev() {
             for record in self.records(epoch)? {
-                self.put_back(&record?);
+                let record = record?;
+                // SAFETY: the record was checked against this state, which this process may write; nobody else does.
+                unsafe { record.put_back() };
                 between();
             }
         }
@@ -290,13 +219,6 @@ impl Log {
         part.anew_until.store(0, Ordering::Relaxed);
         part.filled.store(0, Ordering::Release);
         Ok(())
-    }
-
-    fn put_back(&self, record: &Record) {
-        let Record { kind, place, bytes } = *record;
-        // SAFETY: the record was checked: its bytes lie in the log, its place in the state, which this process may write;
-        // nobody else does.
-        unsafe { std::ptr::copy_nonoverlapping(bytes as *const u8, place.start as *mut u8, kind.bytes(place.len)) };
     }
 
     /// Makes an empty log of it again, and the state one that was never made. May be called again after any death.
@@ -319,98 +241,18 @@ impl Part<'_> {
 
     /// Writes down that the `place.len` bytes at `place` were those at `from`. One writer at a time.
     pub(crate) fn append(&self, kind: Kind, place: Span, from: usize) -> Result<(), Full> {
-        let len = kind.bytes(place.len);
-        let padded = len.next_multiple_of(GRAIN);
         let (filled, room) = self.fill();
-        if filled > room || padded + TRAILER > room - filled {
+        let len = records::len_of(kind, place.len);
+        if filled > room || len > room - filled {
             return Err(Full);
         }
-        let bytes = self.records.start + filled;
-        // SAFETY: the room was checked; it is the writer's alone. `from` is readable for the length, and elsewhere.
-        unsafe { std::ptr::copy_nonoverlapping(from as *const u8, bytes as *mut u8, len) };
-        // SAFETY: as above; the padding is shorter than a grain.
-        unsafe { std::ptr::write_bytes((bytes + len) as *mut u8, 0, padded - len) };
-        let words = [place.start as u64, place.len as u64, kind.word()];
-        let trailer = [words[0], words[1], words[2], sum(&words, bytes, padded)];
-        // SAFETY: as above; records are aligned.
-        unsafe { ((bytes + padded) as *mut [u64; 4]).write(trailer) };
-        self.head.filled.store((filled + padded + TRAILER) as u64, Ordering::Release);
+        // SAFETY: the room was looked at; it is the writer's alone.
+        unsafe { records::write(self.records.start + filled, kind, place, from) };
+        self.head.filled.store((filled + len) as u64, Ordering::Release);
         // What the log is for must not move up before it.
         compiler_fence(Ordering::SeqCst);
         Ok(())
     }
-}
-
-/// Walks over an epoch's records, newest first. Ends after the first one that is damaged.
-pub(crate) struct Records {
-    state: Span,
-    epoch: u64,
-    records: Span,
-    left: usize,
-    are_trusted: bool,
-}
-
-impl Records {
-    /// The same for the transaction, which takes the sums of what it wrote for right.
-    pub(crate) fn trusted(self) -> Self {
-        Self { are_trusted: true, ..self }
-    }
-
-    /// The record that ends at `left`.
-    fn newest(&self) -> Option<(Record, usize)> {
-        let end = self.left.checked_sub(TRAILER)?;
-        // SAFETY: inside of the part, aligned; nobody writes to it.
-        let [address, len, word, sealed] = unsafe { ((self.records.start + end) as *const [u64; 4]).read() };
-        let kind = Kind::of_word(word)?;
-        let place = Span { start: usize::try_from(address).ok()?, len: usize::try_from(len).ok()? };
-        if !self.state.contains(place.start) || place.len > self.state.end() - place.start {
-            return None;
-        }
-        let padded = kind.bytes(place.len).next_multiple_of(GRAIN);
-        let start = end.checked_sub(padded)?;
-        let bytes = self.records.start + start;
-        let is_whole = self.are_trusted || sum(&[address, len, word], bytes, padded) == sealed;
-        is_whole.then_some((Record { kind, place, bytes }, start))
-    }
-}
-
-impl Iterator for Records {
-    type Item = Result<Record, Damage>;
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return None;
-        }
-        let Some((record, start)) = self.newest() else {
-            let damage = Damage::Record { epoch: self.epoch, at: self.left };
-            self.left = 0;
-            return Some(Err(damage));
-        };
-        self.left = start;
-        Some(Ok(record))
-    }
-}
-
-/// An odd number without a pattern: the multiplier of splitmix64's finalizer (Steele, Lea, Flood, OOPSLA 2014).
-const MIX: u64 = 0xbf58_476d_1ce4_e5b9;
-
-fn mix(sum: u64, word: u64) -> u64 {
-    (sum ^ word).wrapping_mul(MIX).rotate_left(29)
-}
-
-/// The sum over a record: its words, and `len` bytes, a multiple of [`GRAIN`]. Four sums side by side, as the processor
-/// multiplies.
-fn sum(words: &[u64; 3], bytes: usize, len: usize) -> u64 {
-    // SAFETY: the callers pass bytes of a part, aligned to a grain, that nobody else writes.
-    let bytes = unsafe { std::slice::from_raw_parts(bytes as *const [u64; 2], len / GRAIN) };
-    let mut sums = [words[0], words[1], words[2], !MIX];
-    let (pairs, rest) = bytes.as_chunks::<2>();
-    for [[a, b], [c, d]] in pairs {
-        sums = [mix(sums[0], *a), mix(sums[1], *b), mix(sums[2], *c), mix(sums[3], *d)];
-    }
-    if let [[a, b]] = rest {
-        sums = [mix(sums[0], *a), mix(sums[1], *b), sums[2], sums[3]];
-    }
-    sums.into_iter().fold(MIX, mix)
 }
 
 /// What a part's head carries, so that nothing but [`Log::prepare`] is believed.
@@ -506,7 +348,7 @@ mod tests {
                         match part.append(Kind::Old, place, place.start) {
                             // SAFETY: inside of the state.
                             Ok(()) => unsafe { std::ptr::write_bytes(place.start as *mut u8, with, written) },
-                            Err(Full) => prop_assert!(filled + len + GRAIN + TRAILER > room),
+                            Err(Full) => prop_assert!(filled + records::len_of(Kind::Old, len) > room),
                         }
                     }
                     Step::Count => {
