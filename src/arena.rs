@@ -9,6 +9,7 @@
 
 mod forecast;
 pub(crate) mod free;
+mod lists;
 
 pub(crate) use forecast::{Forecast, block_at, header_of, is_possible};
 

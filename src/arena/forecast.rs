@@ -13,47 +13,16 @@
 //! ```
 //!
 //! What lies inside of free memory, behind the headers of free blocks, is nobody's: it needs no forecast. The tests hold
-//! each operation's writes against its forecast. Blocks and lists are those of rlsf 0.2.3:
-//!
-//! ```text
-//! block   u64 size, bit 0: in use │ u64 address of the block before it │ free only: u64 next, u64 previous in its list
-//! list    of sizes from 2^f × (16 + s) / 16 × 32 bytes on, for f < 32 and s < 16; a bit for each f and for each list
-//! ```
+//! each operation's writes against its forecast. How blocks and lists look is in `lists.rs`.
 
-use super::{Arena, FreeLists};
+use super::Arena;
+use super::lists::{BEFORE, FLAGS, GRAIN, HEADER, IN_A_CLASS, IN_USE, LISTS, NEXT, Offsets, PREVIOUS};
+use super::lists::{list_for, list_of, offsets};
 use crate::span::Span;
 use std::alloc::Layout;
-use std::ptr::NonNull;
-use std::sync::OnceLock;
-
-/// Blocks are multiples of this, and so are their addresses.
-const GRAIN: usize = 32;
-/// A block's header while it is in use.
-const HEADER: usize = 16;
-/// Bits of a size word that are none of the size.
-const FLAGS: usize = GRAIN - 1;
-const IN_USE: usize = 1;
-
-/// Where in a block's header things stand.
-const BEFORE: usize = 8;
-const LINKS: usize = 16;
-const NEXT: usize = 16;
-const PREVIOUS: usize = 24;
-
-/// Classes of sizes, and lists a class.
-const CLASSES: usize = 32;
-const LISTS: usize = 16;
 
 /// The most places that one operation writes to.
 const MOST: usize = 9;
-
-/// Where in [`FreeLists`] its parts stand: the compiler's choice, found out once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Offsets {
-    classes: usize,
-    lists: usize,
-    first: usize,
-}
 
 /// What an operation is about to write, the arena's head apart.
 #[derive(Clone, Copy, Debug)]
@@ -85,80 +54,6 @@ pub(crate) fn is_possible() -> bool {
     offsets().is_some()
 }
 
-fn offsets() -> Option<&'static Offsets> {
-    static FOUND: OnceLock<Option<Offsets>> = OnceLock::new();
-    FOUND.get_or_init(find_offsets).as_ref()
-}
-
-/// Puts one block into empty lists, and looks which words change; then another, and looks whether those do that should.
-fn find_offsets() -> Option<Offsets> {
-    #[repr(C, align(64))]
-    struct Pool([u8; 1024]);
-    const WORDS: usize = size_of::<FreeLists>() / size_of::<u32>();
-    #[repr(C, align(16))]
-    struct Words([u32; WORDS]);
-
-    let mut pool = Pool([0; 1024]);
-    let start = pool.0.as_mut_ptr();
-    let lists_with = |size: usize| {
-        // Zeros are empty lists, and are zeros between the fields too.
-        let mut words = Words([0; WORDS]);
-        let lists = (&raw mut words).cast::<FreeLists>();
-        let memory = NonNull::new(std::ptr::slice_from_raw_parts_mut(start, size + GRAIN))?;
-        // SAFETY: the words are as large as the lists, aligned, and hold empty ones.
-        let lists = unsafe { &mut *lists };
-        // SAFETY: the pool is writable, and outlives the lists.
-        unsafe { lists.insert_free_block_ptr(memory) }?;
-        Some(words)
-    };
-    let find = |words: &Words, wanted: u32| {
-        let mut found = (0..WORDS).filter(|&i| words.0[i] == wanted);
-        found.next().filter(|_| found.next().is_none()).map(|i| i * size_of::<u32>())
-    };
-    let at_address = |words: &Words| {
-        let is = |i: usize| {
-            let halves = [words.0[i], words.0.get(i + 1).copied().unwrap_or(0)].map(u64::from);
-            halves[0] | halves[1] << 32 == start as u64
-        };
-        let mut found = (0..WORDS).step_by(2).filter(|&i| is(i));
-        found.next().filter(|_| found.next().is_none()).map(|i| i * size_of::<u32>())
-    };
-    // A block of 64 bytes: class 1, list 0.
-    let words = lists_with(64)?;
-    let offsets = Offsets {
-        classes: find(&words, 1 << 1)?,
-        lists: find(&words, 1)?.checked_sub(size_of::<u32>())?,
-        first: at_address(&words)?.checked_sub(LISTS * size_of::<u64>())?,
-    };
-    // One of 19 × 32 bytes: class 4, list 3.
-    let words = lists_with(19 * GRAIN)?;
-    let seen = (
-        find(&words, 1 << 4)?,
-        find(&words, 1 << 3)?.checked_sub(4 * size_of::<u32>())?,
-        at_address(&words)?.checked_sub((4 * LISTS + 3) * size_of::<u64>())?,
-    );
-    let holds_all = offsets.first + CLASSES * LISTS * size_of::<u64>() <= size_of::<FreeLists>();
-    (holds_all && seen == (offsets.classes, offsets.lists, offsets.first)).then_some(offsets)
-}
-
-/// The list that a free block of `size` bytes is in.
-fn list_of(size: usize) -> Option<(usize, usize)> {
-    let bits = size.checked_ilog2()?;
-    let class = bits.checked_sub(GRAIN.ilog2())? as usize;
-    (class < CLASSES).then_some((class, size.rotate_right(bits.wrapping_sub(LISTS.ilog2())) & (LISTS - 1)))
-}
-
-/// The first list of which every block has `size` bytes.
-fn list_for(size: usize) -> Option<(usize, usize)> {
-    let bits = size.checked_ilog2()?;
-    let mut class = bits.checked_sub(GRAIN.ilog2())? as usize;
-    let turned = size.rotate_right(bits.wrapping_sub(LISTS.ilog2()));
-    // Digits that fell out below stand far above now: the size is rounded up.
-    let list = (turned & (LISTS - 1)) + usize::from(turned >= 1 << (LISTS.ilog2() + 1));
-    class += list / LISTS;
-    (class < CLASSES).then_some((class, list % LISTS))
-}
-
 /// The lowest bit of `bits` from bit `from` on.
 fn lowest_from(bits: u32, from: usize) -> Option<usize> {
     let rest = bits & u32::MAX.checked_shl(u32::try_from(from).ok()?)?;
@@ -172,8 +67,9 @@ fn word(at: usize) -> usize {
 }
 
 impl Arena {
-    fn first_of(&self, offsets: &Offsets, (class, list): (usize, usize)) -> usize {
-        word(self.lists.get() as usize + offsets.first + (class * LISTS + list) * size_of::<u64>())
+    /// The first block of a list; 0 where it has none, or there is no such list.
+    fn first_of(&self, offsets: &Offsets, list: usize) -> usize {
+        if list < LISTS { word(self.lists.get() as usize + offsets.first + list * size_of::<u64>()) } else { 0 }
     }
 
     fn bits(&self, offset: usize) -> u32 {
@@ -187,16 +83,17 @@ impl Arena {
         let offsets = offsets()?;
         let overhead = layout.align().saturating_sub(HEADER) + HEADER;
         let wanted = layout.size().checked_add(overhead)?.checked_next_multiple_of(GRAIN)?;
-        let (class, list) = list_for(wanted)?;
-        let lists_of = |class: usize| self.bits(offsets.lists + class * size_of::<u32>());
-        let (class, list) = match lowest_from(lists_of(class), list) {
-            Some(list) => (class, list),
-            None => {
-                let class = lowest_from(self.bits(offsets.classes), class + 1)?;
-                (class, lowest_from(lists_of(class), 0)?)
-            }
+        let least = list_for(wanted);
+        let first_in = |class: usize, from: usize| {
+            let lists = self.bits(offsets.lists + class * size_of::<u32>());
+            lowest_from(lists, from).map(|list| class * IN_A_CLASS + list)
         };
-        let block = self.first_of(offsets, (class, list));
+        let class = least / IN_A_CLASS;
+        let list = match (least < LISTS).then(|| first_in(class, least % IN_A_CLASS))? {
+            Some(list) => list,
+            None => first_in(lowest_from(self.bits(offsets.classes), class + 1)?, 0)?,
+        };
+        let block = self.first_of(offsets, list);
         let size = word(block) & !FLAGS;
         let payload = (block + HEADER).next_multiple_of(layout.align());
         let taken = (payload - block + layout.size()).next_multiple_of(GRAIN);
@@ -205,14 +102,14 @@ impl Arena {
         let mut forecast = Forecast::new(Span { start: block, len: taken });
         forecast.add(block, GRAIN);
         if next != 0 {
-            forecast.add(next + LINKS, GRAIN - LINKS);
+            forecast.add(next + NEXT, GRAIN - NEXT);
         }
         if taken < size {
             forecast.add(block + size + BEFORE, size_of::<u64>());
-            let rest = list_of(size - taken)?;
-            let first = if rest == (class, list) { next } else { self.first_of(offsets, rest) };
+            let rest = list_of(size - taken);
+            let first = if rest == list { next } else { self.first_of(offsets, rest) };
             if first != 0 && first != next {
-                forecast.add(first + LINKS, GRAIN - LINKS);
+                forecast.add(first + NEXT, GRAIN - NEXT);
             }
         }
         Some(forecast)
@@ -248,16 +145,16 @@ impl Arena {
         for gone in melted.into_iter().filter(|gone| *gone != 0) {
             for neighbour in [word(gone + NEXT), word(gone + PREVIOUS)] {
                 if neighbour != 0 {
-                    forecast.add(neighbour + LINKS, GRAIN - LINKS);
+                    forecast.add(neighbour + NEXT, GRAIN - NEXT);
                 }
             }
         }
-        let mut first = self.first_of(offsets, list_of(len)?);
+        let mut first = self.first_of(offsets, list_of(len));
         while first != 0 && melted.contains(&first) {
             first = word(first + NEXT);
         }
         if first != 0 {
-            forecast.add(first + LINKS, GRAIN - LINKS);
+            forecast.add(first + NEXT, GRAIN - NEXT);
         }
         Some(forecast)
     }
@@ -266,10 +163,8 @@ impl Arena {
     /// may be asked about a heap that a wild write has hit. Nobody changes the lists meanwhile.
     pub(crate) fn free_blocks(&self, least: usize) -> impl Iterator<Item = Span> + '_ {
         let pool = self.pool();
-        let first_class = list_of(least.max(GRAIN)).map_or(CLASSES, |(class, _)| class);
-        let lists = (first_class..CLASSES).flat_map(|class| (0..LISTS).map(move |list| (class, list)));
         let mut left = pool.len / GRAIN;
-        lists
+        (list_of(least.max(GRAIN))..LISTS)
             .flat_map(move |list| offsets().map(|offsets| self.first_of(offsets, list)))
             .flat_map(move |first| {
                 let mut at = first;
@@ -340,6 +235,7 @@ pub(crate) fn header_of(payload: usize, align: usize) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::ptr::NonNull;
 
     const LEN: usize = 1 << 15;
 

@@ -6,32 +6,17 @@
 //! vouched for by more than one bit: the list that it is in must be that of its size, its neighbours in the list and the
 //! block behind it must know it, and the latter must be in use. Where anything contradicts, no page is free.
 
-use super::{Arena, FreeLists, MAGIC};
+use super::lists::{BEFORE, FREE_HEADER, GRAIN, IN_USE, LISTS, NEXT, PREVIOUS, list_of, offsets};
+use super::{Arena, MAGIC};
 use crate::span::Span;
 use crate::sys::memory::PAGE;
 use std::mem::offset_of;
 use std::ops::Range;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many lists of free blocks there are.
-const LISTS: usize = 32 * 16;
 /// The first list whose blocks can hold a whole page.
 const FIRST_LIST: usize = list_of(PAGE);
-/// Blocks are multiples of this, and at multiples of it.
-const GRAIN: usize = 32;
-/// What a free block begins with: its size and flags, the address of the block before it, the next and the previous free
-/// block of its list. The last block of all is one grain long, and in use.
-const HEADER: usize = 32;
-const IN_USE: usize = 1;
 /// The most runs of pages that are told of.
 const MOST_RUNS: usize = 512;
-
-/// The list that a free block of `size` bytes is in, as rlsf 0.2.3 has it: by its highest bit, and the four behind.
-const fn list_of(size: usize) -> usize {
-    let class = (size / GRAIN).ilog2() as usize;
-    class * 16 + (size >> (class + 1)) % 16
-}
 
 /// Runs of pages that hold nothing, in ascending order.
 pub(crate) struct FreePages {
@@ -69,7 +54,7 @@ impl FreePages {
         if !is_formatted || is_locked {
             return None;
         }
-        let lists = arena + offset_of!(Arena, lists) + offset_of_lists()?;
+        let lists = arena + offset_of!(Arena, lists) + offsets()?.first;
         let mut blocks = 0;
         'all: for list in (FIRST_LIST..LISTS).rev() {
             let mut block = bytes.word(lists + list * size_of::<usize>())?;
@@ -80,9 +65,9 @@ impl FreePages {
                 }
                 blocks += 1;
                 let size = bytes.free_block(block, list, previous).filter(|_| block >= pool_start)?;
-                self.add((block + HEADER - bytes.base).div_ceil(PAGE), (block + size - bytes.base) / PAGE)?;
+                self.add((block + FREE_HEADER - bytes.base).div_ceil(PAGE), (block + size - bytes.base) / PAGE)?;
                 previous = block;
-                block = bytes.word(block + 16)?;
+                block = bytes.word(block + NEXT)?;
             }
         }
         let runs = &mut self.runs[..self.count];
@@ -140,42 +125,11 @@ impl Bytes {
             && size.is_multiple_of(GRAIN)
             && size >= PAGE
             && list_of(size) == list
-            && self.word(block + 24)? == previous
+            && self.word(block + PREVIOUS)? == previous
             && self.word(behind)? & IN_USE != 0
-            && self.word(behind + 8)? == block;
+            && self.word(behind + BEFORE)? == block;
         is_sound.then_some(size)
     }
-}
-
-/// Where in [`FreeLists`] the first blocks of all lists stand: the compiler's choice, found out by looking where an
-/// allocator of one known free block has its address.
-fn offset_of_lists() -> Option<usize> {
-    #[repr(align(64))]
-    struct Pool([u8; 256]);
-    /// Where among the first blocks that of the pool's list stands.
-    const PLACE: usize = list_of(size_of::<Pool>() - GRAIN) * size_of::<usize>();
-    /// How far behind the start of it all the first blocks can begin.
-    const MOST: usize = size_of::<FreeLists>() - LISTS * size_of::<usize>();
-    const { assert!(MOST <= PLACE) };
-    const UNKNOWN: usize = usize::MAX;
-    static KNOWN: AtomicUsize = AtomicUsize::new(UNKNOWN);
-    let known = KNOWN.load(Ordering::Relaxed);
-    if known != UNKNOWN {
-        return Some(known);
-    }
-    let mut pool = Pool([0; 256]);
-    let mut lists = FreeLists::new();
-    let memory = NonNull::from_mut(&mut pool.0[..]);
-    let block = memory.cast::<u8>().as_ptr() as usize;
-    // SAFETY: the pool outlives the lists, and nothing else uses it.
-    unsafe { lists.insert_free_block_ptr(memory) }?;
-    let start = &raw const lists as usize;
-    let found = (0..=MOST).step_by(size_of::<usize>()).find(|offset| {
-        // SAFETY: wherever the first blocks begin, this word is one of them, as it is neither before nor behind them.
-        unsafe { ((start + offset + PLACE) as *const usize).read() == block }
-    })?;
-    KNOWN.store(found, Ordering::Relaxed);
-    Some(found)
 }
 
 #[cfg(test)]
@@ -185,6 +139,7 @@ mod tests {
     use proptest::prelude::*;
     use std::alloc::Layout;
     use std::collections::BTreeSet;
+    use std::ptr::NonNull;
 
     const PAGES: usize = 128;
 
@@ -268,7 +223,7 @@ mod tests {
             let words = if word & IN_USE == 0 { 4 } else { 2 };
             headers.extend((0..words).map(|word| at - span.start + word * 8));
             match word & (GRAIN - 1) {
-                0 => free.extend((at + HEADER - span.start).div_ceil(PAGE)..(end - span.start) / PAGE),
+                0 => free.extend((at + FREE_HEADER - span.start).div_ceil(PAGE)..(end - span.start) / PAGE),
                 IN_USE => {}
                 _ => return (free, headers),
             }
@@ -382,7 +337,7 @@ mod tests {
         let span = memory.span();
         // SAFETY: the memory is this test's own, to its end.
         let arena = unsafe { Arena::format(span.behind(OFFSET)) };
-        let head = (OFFSET + size_of::<Arena>() + HEADER).div_ceil(PAGE);
+        let head = (OFFSET + size_of::<Arena>() + FREE_HEADER).div_ceil(PAGE);
         assert_eq!(pages(&find(&mut memory, span.start, 1)), (head..PAGES - 1).collect());
         assert_eq!(pages(&find(&mut memory, span.start, 0)), BTreeSet::new());
         arena.locked(|_| assert_eq!(pages(&find(&mut memory, span.start, 1)), BTreeSet::new(), "it is being changed"));
