@@ -88,6 +88,7 @@ pub mod text;
 mod arena;
 mod cache;
 mod change;
+mod commits;
 mod copy;
 mod crew;
 mod daemon;
@@ -122,6 +123,7 @@ mod span;
 mod spare;
 mod spares;
 mod standby;
+mod state_head;
 mod stop;
 mod supervise;
 mod sys;
@@ -134,6 +136,7 @@ mod watch;
 
 pub use cache::{Cache, Plain, Returns};
 pub use change::{Change, Guarded};
+pub use commits::Ticket;
 pub use crash::{Cause, Crash, Notice, Phase, Place};
 pub use crashbed_derive::Recoverable;
 pub use daemon::{Daemon, OnCrash, Outcome, Prepared};
@@ -156,7 +159,7 @@ pub use scene::{Answer, Answered, CrashedRegion, Damaged, Intact, Scene};
 pub use spare::{Grounds, Picked, Spare, Spin, Start, UnknownSpare};
 pub use text::Text;
 pub use threads::Scope;
-pub use transaction::{Ticket, Tx};
+pub use transaction::Tx;
 
 /// The README's programs, compiled and run with the other doc tests.
 #[cfg(doctest)]

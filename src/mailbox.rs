@@ -155,7 +155,7 @@ pub(crate) enum Request {
 }
 
 /// How a child ended, by its own word; believed only together with exit status 0. That its work is done is not said
-/// here: the last commit says it ([`StateHead::done`](crate::region::StateHead)).
+/// here: the last commit says it ([`StateHead::done`](crate::state_head::StateHead)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum End {

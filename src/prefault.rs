@@ -7,8 +7,9 @@
 
 use crate::arena::Arena;
 use crate::notice;
-use crate::region::{Region, STATE_ARENA};
+use crate::region::Region;
 use crate::span::Span;
+use crate::state_head::STATE_ARENA;
 use crate::sys::memory::{self, PAGE};
 use crate::sys::processors::Processors;
 use std::mem::MaybeUninit;

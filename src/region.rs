@@ -20,18 +20,18 @@
 //! Between two parts lie unmapped pages. The state begins with a [`StateHead`]; what follows is the heap. The ledger
 //! says which commit is the last one; how depends on the mechanism, and is drawn there.
 
-use crate::arena::Arena;
 use crate::arena::free::FreePages;
 use crate::cache::{self, Returns};
 use crate::declaration::Declaration;
 use crate::error::{Error, Result};
 use crate::mailbox::{Mailbox, SEATS};
 use crate::span::Span;
+use crate::state_head::{STATE_ARENA, StateHead};
 use crate::sys::memory::{self, Map, PAGE};
 use std::any::TypeId;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// The first region's address: in the middle of the lower half, far from the program, its heap and its libraries.
 const FIRST: usize = 0x2000_0000_0000;
@@ -47,120 +47,6 @@ const KEEPER_STACK: usize = 2 * PAGE;
 
 /// A seat's mailbox has whole pages, so that two processes do not write to one line of a cache.
 const SEAT: usize = size_of::<Mailbox>().next_multiple_of(PAGE);
-
-/// Where in the state its heap begins.
-pub(crate) const STATE_ARENA: usize = 1024;
-
-/// What the state begins with. Committed and restored with everything else.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct StateHead {
-    /// Operations completed.
-    pub(crate) operations: AtomicU64,
-    /// Where the program's state lives; 0 before it was made.
-    pub(crate) root: AtomicU64,
-    /// Where the last transaction's result lives; 0 where there is none.
-    pub(crate) result: AtomicU64,
-    /// The last transaction whose work is done: its number. Part of its last commit, so that work that is done is
-    /// never done again, however its process ends afterwards.
-    pub(crate) done: AtomicU64,
-    /// How many of `skips` are in use.
-    skip_count: AtomicU64,
-    /// Operations that the program decided to skip and that no commit has passed yet.
-    skips: [AtomicU64; Self::SKIPS],
-}
-
-const _: () = assert!(size_of::<StateHead>() <= STATE_ARENA);
-
-impl Default for StateHead {
-    /// That of a state that was never made.
-    fn default() -> Self {
-        // SAFETY: bytes of zero are an empty head.
-        unsafe { std::mem::zeroed() }
-    }
-}
-
-impl StateHead {
-    /// How many operations can be skipped between two commits.
-    pub(crate) const SKIPS: usize = 64;
-
-    /// Makes `state` an empty state without a root.
-    ///
-    /// # Safety
-    /// `state` is mapped and writable, and nothing borrows from it.
-    pub(crate) unsafe fn format(state: Span) {
-        let heap = state.behind(STATE_ARENA);
-        // SAFETY: as the caller vouches; the heap's part is aligned to 1024.
-        unsafe { Arena::format(heap) };
-        // SAFETY: bytes of zero are an empty head, and the span is writable.
-        unsafe { std::ptr::write_bytes(state.start as *mut u8, 0, size_of::<Self>()) };
-    }
-
-    /// The head of the state that `state` holds.
-    ///
-    /// # Safety
-    /// `state` is mapped as long as the result is used.
-    pub(crate) unsafe fn of<'a>(state: Span) -> &'a Self {
-        // SAFETY: the memory is mapped; all bytes are valid for atomics.
-        unsafe { &*(state.start as *const Self) }
-    }
-
-    /// The heap of this state.
-    pub(crate) fn arena(&self) -> Option<&Arena> {
-        let start = std::ptr::from_ref(self) as usize + STATE_ARENA;
-        // SAFETY: a head lies at the start of a mapped state, whose heap is behind it.
-        unsafe { Arena::at(start) }
-    }
-
-    /// Its words, those skips that are not in use left out.
-    pub(crate) fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        let fixed = [&self.operations, &self.root, &self.result, &self.done, &self.skip_count];
-        fixed.into_iter().chain(self.skipped()).map(|word| word.load(Ordering::Relaxed))
-    }
-
-    /// Makes it equal to `other`.
-    pub(crate) fn copy_from(&self, other: &Self) {
-        let fixed = [&self.operations, &self.root, &self.result, &self.done, &self.skip_count];
-        for (word, value) in fixed.into_iter().chain(&self.skips).zip(other.words()) {
-            word.store(value, Ordering::Relaxed);
-        }
-    }
-
-    fn skipped(&self) -> &[AtomicU64] {
-        let count = usize::try_from(self.skip_count.load(Ordering::Relaxed)).unwrap_or(0);
-        &self.skips[..count.min(Self::SKIPS)]
-    }
-
-    /// Whether `operation` is to be skipped.
-    pub(crate) fn skips(&self, operation: u64) -> bool {
-        self.skipped().iter().any(|skip| skip.load(Ordering::Relaxed) == operation)
-    }
-
-    /// Adds an operation to skip; false where there is no room.
-    pub(crate) fn skip(&self, operation: u64) -> bool {
-        let count = self.skipped().len();
-        if self.skips(operation) {
-            return true;
-        }
-        let Some(free) = self.skips.get(count) else { return false };
-        free.store(operation, Ordering::Relaxed);
-        self.skip_count.store(count as u64 + 1, Ordering::Relaxed);
-        true
-    }
-
-    /// Forgets the skips that lie behind `operations`: they were passed.
-    pub(crate) fn forget_passed_skips(&self, operations: u64) {
-        let mut kept = 0;
-        for i in 0..self.skipped().len() {
-            let skip = self.skips[i].load(Ordering::Relaxed);
-            if skip >= operations {
-                self.skips[kept].store(skip, Ordering::Relaxed);
-                kept += 1;
-            }
-        }
-        self.skip_count.store(kept as u64, Ordering::Relaxed);
-    }
-}
 
 /// The daemon's record of its commits. All-zero memory is a region without a commit.
 #[repr(C)]

@@ -3,7 +3,7 @@
 use crate::arena::{self, Condition};
 use crate::crash::Crash;
 use crate::policy::History;
-use crate::region::{STATE_ARENA, StateHead};
+use crate::state_head::{STATE_ARENA, StateHead};
 use std::fmt;
 
 /// What the program's own code sees of a crash, in the successor, before its work begins.

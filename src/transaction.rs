@@ -1,4 +1,5 @@
-//! A transaction, as its own code sees it: operations, commits, scratch, threads. Its life around that is in `life.rs`.
+//! A transaction, as its own code sees it: operations, scratch, threads. Its commits are in `commits.rs`,
+//! its life around all that in `life.rs`.
 
 use crate::arena::Arena;
 use crate::cache::{self, Cache, Plain};
@@ -6,19 +7,18 @@ use crate::change::Change;
 use crate::crash::{Crash, Phase};
 use crate::environment;
 use crate::error::Result;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::here::{self, Source};
 use crate::life;
-use crate::link;
 use crate::mailbox::Mailbox;
-use crate::mechanism::{self, Mechanism, Until};
-use crate::notice;
+use crate::mechanism::{self, Mechanism};
 use crate::peer::Peer;
 use crate::point::{self, Point};
 use crate::prefault;
 use crate::pulse;
 use crate::recoverable::Recoverable;
-use crate::region::{Region, StateHead};
+use crate::region::Region;
+use crate::state_head::StateHead;
 use crate::sys::{clock, event, process, processors};
 use crate::threads::{self, Scope};
 use crate::turn::Turn;
@@ -159,7 +159,7 @@ impl Tx<'_> {
     }
 
     /// Once, after the first operation or at the first commit: what a recovery has put off.
-    fn go_steady(&self) {
+    pub(crate) fn go_steady(&self) {
         if self.crash.is_none() || self.steady.replace(true) {
             return;
         }
@@ -214,80 +214,6 @@ impl Tx<'_> {
                 return Ok(());
             }
         }
-    }
-
-    /// Makes the present state the one that a crash goes back to.
-    ///
-    /// # Errors
-    /// Where the daemon finds that what was staged is damaged; the commit before stands. Return the error.
-    pub fn commit(&mut self) -> std::result::Result<(), Failure> {
-        self.commit_as(Until::Answered).map(|_| ())
-    }
-
-    /// The same without waiting until the daemon has made it true, where the mechanism can (copy on write, dirty
-    /// pages). The ticket says when it is ([`Ticket::is_done`], [`wait`](Self::wait)); the next commit waits for it. A
-    /// crash meanwhile goes back to this commit or to the one before: [`Crash::committed_operations`] and
-    /// [`operations`](Self::operations) say to which. What must not be seen before the commit waits for the ticket.
-    ///
-    /// # Errors
-    /// As [`commit`](Self::commit); or from the ticket.
-    pub fn commit_later(&mut self) -> std::result::Result<Ticket, Failure> {
-        self.commit_as(Until::Asked).map(|number| Ticket { number })
-    }
-
-    /// Waits until the commit that the ticket is for is true.
-    ///
-    /// # Errors
-    /// As [`commit`](Self::commit).
-    pub fn wait(&mut self, ticket: Ticket) -> std::result::Result<(), Failure> {
-        if self.outstanding.get().is_some() && self.outstanding.get() == ticket.number {
-            self.wait_for_outstanding()?;
-        }
-        Ok(())
-    }
-
-    /// Waits for the answer to the commit that was not waited for, if there is one.
-    pub(crate) fn wait_for_outstanding(&self) -> std::result::Result<(), Failure> {
-        let Some(number) = self.outstanding.take() else { return Ok(()) };
-        let answered = link::wait(self.mailbox, number).map_err(|_| refused());
-        self.beat();
-        answered.map(|()| self.mechanism.settle(self.region, self.mailbox))
-    }
-
-    pub(crate) fn commit_as(&self, until: Until) -> std::result::Result<Option<u32>, Failure> {
-        self.wait_for_outstanding()?;
-        let was_running = self.mailbox.phase.load(Ordering::Relaxed) == Phase::Running as u32;
-        self.enter_phase(Phase::Committing);
-        self.beat();
-        self.mechanism.examine(self.region)?;
-        self.head().forget_passed_skips(self.operations());
-        let is_quick = self.mechanism.commits_by_itself() && until != Until::LastOfAll;
-        // A system call, which a commit at the speed of memory does not make each time.
-        if (!is_quick || self.handler_is_due()) && !notice::is_installed() {
-            self.mailbox.foreign_handler.store(1, Ordering::Relaxed);
-        }
-        let committed = self.mechanism.commit(self.region, self.mailbox, until);
-        if !is_quick {
-            self.beat();
-        }
-        if was_running {
-            self.go_steady();
-        }
-        self.enter_phase(if until == Until::LastOfAll { Phase::Ending } else { Phase::Running });
-        let number = committed.map_err(|_| refused())?;
-        self.outstanding.set(number);
-        Ok(number)
-    }
-
-    /// Whether it is time to look for somebody else's crash handler again.
-    fn handler_is_due(&self) -> bool {
-        const AGAIN_NS: u64 = 1_000_000;
-        let now_ns = self.mailbox.beat_ns.load(Ordering::Relaxed);
-        let is_due = now_ns.saturating_sub(self.handler_seen_ns.get()) > AGAIN_NS;
-        if is_due {
-            self.handler_seen_ns.set(now_ns);
-        }
-        is_due
     }
 
     /// Runs `work` with temporaries in scratch, which is emptied afterwards, and answers a clone of its result that
@@ -396,29 +322,6 @@ impl Tx<'_> {
     ) -> Result<R> {
         peer.read(within, read)
     }
-}
-
-/// A commit that was not waited for; see [`Tx::commit_later`].
-#[derive(Clone, Copy, Debug)]
-#[must_use = "the commit may not be true yet"]
-pub struct Ticket {
-    /// The number of its request, where that was still open.
-    number: Option<u32>,
-}
-
-impl Ticket {
-    /// Whether the commit is true already, or was refused: [`Tx::wait`] does not wait.
-    pub fn is_done(&self, tx: &Tx<'_>) -> bool {
-        match self.number {
-            Some(number) if tx.outstanding.get() == Some(number) => link::is_answered(tx.mailbox, number),
-            _ => true,
-        }
-    }
-}
-
-fn refused() -> Failure {
-    let what = "it could not be staged, or the daemon found what was staged damaged; the commit before stands";
-    Failure::engine(FailureKind::CommitRefused, &what)
 }
 
 /// Puts a thread's source of memory back, also when it unwinds.

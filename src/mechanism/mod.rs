@@ -15,7 +15,8 @@ use crate::failure::Failure;
 use crate::link::Refused;
 use crate::mailbox::Mailbox;
 use crate::mechanism_kind::MechanismKind;
-use crate::region::{Region, StateHead};
+use crate::region::Region;
+use crate::state_head::StateHead;
 use crate::sys::Errno;
 
 /// What a daemon answers to a request for a commit.

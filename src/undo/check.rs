@@ -9,8 +9,9 @@ use super::records::{Kind, Records};
 use super::{WRITER, Words, with};
 use crate::arena::{self, Arena};
 use crate::failure::{Failure, FailureKind};
-use crate::region::{Region, STATE_ARENA};
+use crate::region::Region;
 use crate::span::Span;
+use crate::state_head::STATE_ARENA;
 use crate::sys::memory::PAGE;
 use std::sync::atomic::Ordering;
 

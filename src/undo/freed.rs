@@ -3,8 +3,9 @@
 use super::of;
 use super::records::{Kind, Records};
 use crate::arena::{self, Arena, Forecast};
-use crate::region::{Region, STATE_ARENA};
+use crate::region::Region;
 use crate::span::Span;
+use crate::state_head::STATE_ARENA;
 use std::alloc::Layout;
 use std::ptr::NonNull;
 

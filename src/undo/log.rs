@@ -21,8 +21,8 @@
 //! again after any death: nothing but the bytes in the records is ever written, until `filled` becomes 0.
 
 use super::records::{self, Damage, Full, Kind, MIX, Records, mix};
-use crate::region::StateHead;
 use crate::span::Span;
+use crate::state_head::StateHead;
 use crate::sys::memory::PAGE;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 

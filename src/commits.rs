@@ -1,0 +1,108 @@
+//! Commits, as a transaction makes them: waited for, or with a ticket to be waited for later.
+
+use crate::crash::Phase;
+use crate::failure::{Failure, FailureKind};
+use crate::link;
+use crate::mechanism::Until;
+use crate::notice;
+use crate::transaction::Tx;
+use std::sync::atomic::Ordering;
+
+impl Tx<'_> {
+    /// Makes the present state the one that a crash goes back to.
+    ///
+    /// # Errors
+    /// Where the daemon finds that what was staged is damaged; the commit before stands. Return the error.
+    pub fn commit(&mut self) -> std::result::Result<(), Failure> {
+        self.commit_as(Until::Answered).map(|_| ())
+    }
+
+    /// The same without waiting until the daemon has made it true, where the mechanism can (copy on write, dirty
+    /// pages). The ticket says when it is ([`Ticket::is_done`], [`wait`](Self::wait)); the next commit waits for it. A
+    /// crash meanwhile goes back to this commit or to the one before: [`Crash::committed_operations`](crate::Crash::committed_operations) and
+    /// [`operations`](Self::operations) say to which. What must not be seen before the commit waits for the ticket.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit); or from the ticket.
+    pub fn commit_later(&mut self) -> std::result::Result<Ticket, Failure> {
+        self.commit_as(Until::Asked).map(|number| Ticket { number })
+    }
+
+    /// Waits until the commit that the ticket is for is true.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn wait(&mut self, ticket: Ticket) -> std::result::Result<(), Failure> {
+        if self.outstanding.get().is_some() && self.outstanding.get() == ticket.number {
+            self.wait_for_outstanding()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer to the commit that was not waited for, if there is one.
+    pub(crate) fn wait_for_outstanding(&self) -> std::result::Result<(), Failure> {
+        let Some(number) = self.outstanding.take() else { return Ok(()) };
+        let answered = link::wait(self.mailbox, number).map_err(|_| refused());
+        self.beat();
+        answered.map(|()| self.mechanism.settle(self.region, self.mailbox))
+    }
+
+    pub(crate) fn commit_as(&self, until: Until) -> std::result::Result<Option<u32>, Failure> {
+        self.wait_for_outstanding()?;
+        let was_running = self.mailbox.phase.load(Ordering::Relaxed) == Phase::Running as u32;
+        self.enter_phase(Phase::Committing);
+        self.beat();
+        self.mechanism.examine(self.region)?;
+        self.head().forget_passed_skips(self.operations());
+        let is_quick = self.mechanism.commits_by_itself() && until != Until::LastOfAll;
+        // A system call, which a commit at the speed of memory does not make each time.
+        if (!is_quick || self.handler_is_due()) && !notice::is_installed() {
+            self.mailbox.foreign_handler.store(1, Ordering::Relaxed);
+        }
+        let committed = self.mechanism.commit(self.region, self.mailbox, until);
+        if !is_quick {
+            self.beat();
+        }
+        if was_running {
+            self.go_steady();
+        }
+        self.enter_phase(if until == Until::LastOfAll { Phase::Ending } else { Phase::Running });
+        let number = committed.map_err(|_| refused())?;
+        self.outstanding.set(number);
+        Ok(number)
+    }
+
+    /// Whether it is time to look for somebody else's crash handler again.
+    fn handler_is_due(&self) -> bool {
+        const AGAIN_NS: u64 = 1_000_000;
+        let now_ns = self.mailbox.beat_ns.load(Ordering::Relaxed);
+        let is_due = now_ns.saturating_sub(self.handler_seen_ns.get()) > AGAIN_NS;
+        if is_due {
+            self.handler_seen_ns.set(now_ns);
+        }
+        is_due
+    }
+}
+
+/// A commit that was not waited for; see [`Tx::commit_later`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "the commit may not be true yet"]
+pub struct Ticket {
+    /// The number of its request, where that was still open.
+    number: Option<u32>,
+}
+
+impl Ticket {
+    /// Whether the commit is true already, or was refused: [`Tx::wait`] does not wait.
+    pub fn is_done(&self, tx: &Tx<'_>) -> bool {
+        match self.number {
+            Some(number) if tx.outstanding.get() == Some(number) => link::is_answered(tx.mailbox, number),
+            _ => true,
+        }
+    }
+}
+
+fn refused() -> Failure {
+    let what = "it could not be staged, or the daemon found what was staged damaged; the commit before stands";
+    Failure::engine(FailureKind::CommitRefused, &what)
+}
