@@ -1,5 +1,7 @@
 //! Batches from the command line to the folder that is left: one transaction, crashed again and again.
 
+mod support;
+
 use crashbed_experiments::record::{Outcome, Trial, Verdict};
 use crashbed_experiments::results;
 use crashbed_experiments::trace::Trace;
@@ -8,8 +10,7 @@ use flate2::write::GzEncoder;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use support::crashbed;
 
 const COMMIT_EVERY: u64 = 7;
 
@@ -48,11 +49,6 @@ deadline_ms = 5000
 trials = 0
 "#;
 
-fn crashbed(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
-    command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap()
-}
-
 /// That a trial is a crash of its own, which was recovered from as its policy promises.
 fn is_a_crash_that_was_recovered_from(trial: &Trial) {
     assert_eq!((trial.planned, trial.injected, trial.activated, trial.noticed), (1, 1, 1, 1), "{trial:?}");
@@ -78,7 +74,7 @@ fn is_a_crash_that_was_recovered_from(trial: &Trial) {
 fn each_crash_of_a_batch_is_a_trial_and_can_be_made_again_alone() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("batches.toml"), SUITE).unwrap();
-    let output = crashbed(folder.path(), &["run", "batches.toml", "--out", "out"]);
+    let output = crashbed(folder.path(), &["run", "batches.toml", "--out", "out"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let results = results::load(&folder.path().join("out")).unwrap();
 
@@ -122,13 +118,13 @@ fn each_crash_of_a_batch_is_a_trial_and_can_be_made_again_alone() {
     assert_eq!(Trace::load(&folder.path().join("out")).unwrap(), trace);
     assert_eq!(Trace::load(&folder.path().join("out/crashes.jsonl.gz")).unwrap(), trace);
     for command in ["report", "plot"] {
-        let output = crashbed(folder.path(), &[command, "out"]);
+        let output = crashbed(folder.path(), &[command, "out"]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     assert_eq!(results::load(&folder.path().join("out")).unwrap().summary.unwrap(), summary);
 
     let line = results.trials.iter().position(|trial| trial.levels.load == "busy").unwrap() + 1;
-    let again = crashbed(folder.path(), &["trial", "--from", "out", "--line", &line.to_string()]);
+    let again = crashbed(folder.path(), &["trial", "--from", "out", "--line", &line.to_string()]).output().unwrap();
     let told = String::from_utf8(again.stdout).unwrap();
     assert!(told.contains(&format!("seed {}", results.trials[line - 1].seed)), "{told}");
     assert!(told.contains("1 planned, 1 injected, 1 activated") && told.contains("exact"), "{told}");

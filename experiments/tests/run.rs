@@ -36,9 +36,7 @@ trials = 4
 
 fn crashbed(folder: &Path, arguments: &[&str]) -> Command {
     std::fs::write(folder.join("small.toml"), SUITE).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
-    command.args(arguments).current_dir(folder).stdin(Stdio::null());
-    command
+    support::crashbed(folder, arguments)
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {

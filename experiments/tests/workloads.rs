@@ -1,16 +1,12 @@
 //! Each workload that brings its own difficulty, under every policy and mechanism, from the command line to the folder
 //! that is left.
 
+mod support;
+
 use crashbed::MechanismKind;
 use crashbed_experiments::record::{Outcome, Trial, Verdict};
 use crashbed_experiments::results::{self, Results};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-fn crashbed(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
-    command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap()
-}
+use support::crashbed;
 
 /// Policies that wait before they try again: where each attempt crashes, they take minutes until they give up.
 const WAITING: [&str; 2] = ["exponential-backoff", "circuit-breaker"];
@@ -33,7 +29,7 @@ fn run(name: &str, policies: &[&str], factors: &str) -> Results {
     );
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("suite.toml"), suite).unwrap();
-    let output = crashbed(folder.path(), &["run", "suite.toml", "--out", "out"]);
+    let output = crashbed(folder.path(), &["run", "suite.toml", "--out", "out"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     results::load(&folder.path().join("out")).unwrap()
 }

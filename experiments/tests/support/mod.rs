@@ -1,7 +1,18 @@
-//! What tests of the whole program share: the processes that it leaves.
+//! What tests of the whole program share: to start it, and the processes that it leaves.
+
+// Each test target uses its own part of this.
+#![allow(dead_code)]
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// The program, with these arguments, to be run in `folder`.
+pub(crate) fn crashbed(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    command
+}
 
 /// The processes that work in `folder`, by their working directory.
 pub(crate) fn at_work_in(folder: &Path) -> Vec<i32> {
