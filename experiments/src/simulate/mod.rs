@@ -47,7 +47,6 @@ mod histories;
 mod parameters;
 mod prepare;
 mod quantiles;
-mod queue;
 mod rhythm;
 mod shard;
 mod tally;
