@@ -70,6 +70,11 @@ pub(crate) fn open(region: &Region) -> std::result::Result<(), Errno> {
     Ok(())
 }
 
+/// The same where there is a commit to read.
+pub(crate) fn open_where_committed(region: &Region) -> std::result::Result<(), Errno> {
+    if region.ledger().commit.load(Ordering::Acquire) > 0 { open(region) } else { Ok(()) }
+}
+
 /// Lets those in who wait at this moment, and closes again: for a mechanism that works in place, between two commits.
 pub(crate) fn let_waiting_in(region: &Region) -> std::result::Result<(), Errno> {
     let fd = region.state_fd.as_fd();

@@ -19,6 +19,7 @@ use crate::span::Span;
 use crate::state_head::{STATE_ARENA, StateHead};
 use crate::sys::memory::{self, PAGE};
 use crate::sys::process;
+use crate::text::Text;
 use crate::undo;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::NonNull;
@@ -162,19 +163,17 @@ fn exhausted(source: Source, bytes: usize) -> ! {
     };
     let free = arena(source).map_or(0, |arena| (span.len as u64).saturating_sub(arena.live_bytes()));
     if let Some(mailbox) = here::mailbox() {
-        match undo::freed_bytes() {
-            freed if freed > 0 && source == Source::Region => mailbox.fail_exhausted(&format_args!(
-                "no room for {bytes} bytes in {what}: {free} of {} bytes are free, in pieces that are too small, and \
-                 {freed} bytes that were released can be used when no commit that is kept has them; commit earlier, or \
-                 declare more by {by}",
-                span.len
+        let waiting = match undo::freed_bytes() {
+            freed if freed > 0 && source == Source::Region => Text::display(&format_args!(
+                ", and {freed} bytes that were released can be used when no commit that is kept has them; commit earlier, or"
             )),
-            _ => mailbox.fail_exhausted(&format_args!(
-                "no room for {bytes} bytes in {what}: {free} of {} bytes are free, in pieces that are too small; declare \
-                 more by {by}",
-                span.len
-            )),
-        }
+            _ => Text::new(";"),
+        };
+        mailbox.fail_exhausted(&format_args!(
+            "no room for {bytes} bytes in {what}: {free} of {} bytes are free, in pieces that are too small{waiting} \
+             declare more by {by}",
+            span.len
+        ));
     }
     process::exit_now(0)
 }

@@ -31,7 +31,7 @@ use crate::sys::memory::{self, Map, PAGE};
 use std::any::TypeId;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The first region's address: in the middle of the lower half, far from the program, its heap and its libraries.
 const FIRST: usize = 0x2000_0000_0000;
@@ -67,6 +67,19 @@ pub(crate) struct Ledger {
     pub(crate) incarnations: AtomicU64,
     /// Undo log: 1 while a crashed state is put back from the backing.
     pub(crate) putting_back: AtomicU64,
+}
+
+impl Ledger {
+    /// The number of the commit that is `back` before the last one, or of the oldest that is kept.
+    pub(crate) fn before_last(&self, back: u8) -> u64 {
+        let last = self.commit.load(Ordering::Relaxed);
+        last.saturating_sub(back.into()).max(self.oldest.load(Ordering::Relaxed).max(1)).min(last)
+    }
+
+    /// Gives up the commits that are more than `kept` before commit `next`, which is about to be made.
+    pub(crate) fn give_up_before(&self, next: u64, kept: usize) {
+        self.oldest.fetch_max(next.saturating_sub(kept as u64).max(1), Ordering::Release);
+    }
 }
 
 /// Where the parts of a region lie.

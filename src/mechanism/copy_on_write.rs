@@ -123,13 +123,7 @@ impl Mechanism for CopyOnWrite {
         let log = log(region);
         gate::close(region)?;
         log.finish_going_back();
-        if log.is_decided() {
-            apply(region, &log)
-        } else if region.ledger().commit.load(Ordering::Acquire) > 0 {
-            gate::open(region)
-        } else {
-            Ok(())
-        }
+        if log.is_decided() { apply(region, &log) } else { gate::open_where_committed(region) }
     }
 
     fn heap_locked(&self, _: &Region) -> Option<bool> {

@@ -33,7 +33,7 @@
 
 use super::page_log::{self, PageLog, copy, differs};
 use super::stage::{self, Asked, Piece};
-use super::{Mechanism, Remains, Slot, Taken, Until};
+use super::{Mechanism, Remains, Slot, Taken, Until, backing_to_read};
 use crate::arena::Arena;
 use crate::gate;
 use crate::link::{self, Refused};
@@ -42,10 +42,10 @@ use crate::point::{self, Point};
 use crate::region::Region;
 use crate::span::Span;
 use crate::state_head::StateHead;
-use crate::sys::memory::{self, Map, PAGE};
+use crate::sys::memory::PAGE;
 use crate::sys::pagemap::{Pagemap, Pages};
 use crate::sys::{Errno, userfaultfd};
-use std::os::fd::{AsFd, IntoRawFd};
+use std::os::fd::IntoRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 pub(super) struct DirtyPages;
@@ -189,7 +189,7 @@ impl Mechanism for DirtyPages {
     }
 
     fn end(&self, region: &Region) -> Result<(), Errno> {
-        if region.ledger().commit.load(Ordering::Relaxed) > 0 { gate::open(region) } else { Ok(()) }
+        gate::open_where_committed(region)
     }
 
     fn recover(&self, region: &Region) -> Result<(), Errno> {
@@ -213,12 +213,10 @@ impl Mechanism for DirtyPages {
     }
 
     unsafe fn crashed_state<'a>(&self, region: &'a Region, _: Slot) -> Result<&'a [u8], Errno> {
-        // The backing is not mapped in a transaction; its place is free.
-        memory::map_new(region.backing_fd.as_fd(), region.parts.backing, Map::ReadOnly)?;
         let len = region.parts.state.len;
         let bodies = page_log::bodies(region.parts.backing.behind(len), len);
-        // SAFETY: mapped above, to be read; the daemon does not write the log while the transaction decides.
-        Ok(unsafe { std::slice::from_raw_parts(bodies.start as *const u8, bodies.len) })
+        // SAFETY: the daemon does not write the log while the transaction decides.
+        unsafe { backing_to_read(region, bodies) }
     }
 
     fn put_back(&self, region: &Region) -> bool {

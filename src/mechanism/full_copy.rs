@@ -18,7 +18,7 @@
 //! The free slot takes the crashed state when the program is to decide about it. Readers in other daemons are let in
 //! between two commits only, since the state part is the transaction's working memory.
 
-use super::{Mechanism, Remains, Slot, Taken, Until};
+use super::{Mechanism, Remains, Slot, Taken, Until, backing_to_read};
 use crate::copy::{self, Way};
 use crate::gate;
 use crate::link::{self, Refused};
@@ -28,8 +28,7 @@ use crate::region::Region;
 use crate::span::Span;
 use crate::state_head::StateHead;
 use crate::sys::Errno;
-use crate::sys::memory::{self, Map, PAGE};
-use std::os::fd::AsFd;
+use crate::sys::memory::PAGE;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) struct FullCopy;
@@ -116,8 +115,7 @@ impl Mechanism for FullCopy {
     fn take(&self, region: &Region, _: &Mailbox) -> Result<Taken, Errno> {
         let next = last_commit(region) + 1;
         // What the slot held before is given up first.
-        let oldest = next.saturating_sub(region.declaration.kept_commits as u64).max(1);
-        region.ledger().oldest.fetch_max(oldest, Ordering::Release);
+        region.ledger().give_up_before(next, region.declaration.kept_commits);
         copy_state(region, region.parts.state, slot(region, next), Point::Apply);
         region.ledger().commit.store(next, Ordering::Release);
         gate::let_waiting_in(region)?;
@@ -135,10 +133,8 @@ impl Mechanism for FullCopy {
 
     fn restore(&self, region: &Region, _: &Remains, back: u8) -> Result<(), Errno> {
         let ledger = region.ledger();
-        let last = last_commit(region);
-        let oldest = ledger.oldest.load(Ordering::Relaxed).max(1);
-        let to = last.saturating_sub(back.into()).max(oldest.min(last));
-        if to < last {
+        let to = ledger.before_last(back);
+        if to < last_commit(region) {
             // From here on it is the last one: a daemon that dies in the copying below has a successor that restores it.
             ledger.commit.store(to, Ordering::Release);
         }
@@ -153,7 +149,7 @@ impl Mechanism for FullCopy {
     }
 
     fn end(&self, region: &Region) -> Result<(), Errno> {
-        if last_commit(region) > 0 { gate::open(region) } else { Ok(()) }
+        gate::open_where_committed(region)
     }
 
     fn recover(&self, region: &Region) -> Result<(), Errno> {
@@ -174,13 +170,9 @@ impl Mechanism for FullCopy {
     }
 
     unsafe fn crashed_state<'a>(&self, region: &'a Region, aside: Slot) -> Result<&'a [u8], Errno> {
-        // Slots are not mapped in a transaction; the backing's place in it is free. Both are mapped, and the one that
-        // is not the last commit is the daemon's to name.
-        let backing = region.parts.backing;
-        memory::map_new(region.backing_fd.as_fd(), backing, Map::ReadOnly)?;
-        let crashed = slot(region, aside);
-        // SAFETY: mapped above, to be read; the daemon does not write the slot while the transaction decides.
-        Ok(unsafe { std::slice::from_raw_parts(crashed.start as *const u8, crashed.len) })
+        // SAFETY: the daemon has named a slot that is not the last commit's, and does not write it while the transaction
+        // decides.
+        unsafe { backing_to_read(region, slot(region, aside)) }
     }
 
     fn put_back(&self, region: &Region) -> bool {

@@ -16,8 +16,11 @@ use crate::link::Refused;
 use crate::mailbox::Mailbox;
 use crate::mechanism_kind::MechanismKind;
 use crate::region::Region;
+use crate::span::Span;
 use crate::state_head::StateHead;
 use crate::sys::Errno;
+use crate::sys::memory::{self, Map};
+use std::os::fd::AsFd;
 
 /// What a daemon answers to a request for a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +148,16 @@ pub(crate) trait Mechanism: Sync {
 
     /// In the daemon: puts the crashed state that was set aside in place of the last commit. The transaction waits.
     fn put_back(&self, region: &Region) -> bool;
+}
+
+/// In a transaction, in which the backing is not mapped and its place is free: a part of the backing, mapped to be read.
+///
+/// # Safety
+/// The daemon does not write that part as long as the result is used.
+unsafe fn backing_to_read(region: &Region, part: Span) -> Result<&[u8], Errno> {
+    memory::map_new(region.backing_fd.as_fd(), region.parts.backing, Map::ReadOnly)?;
+    // SAFETY: mapped just now, as long as the process lives; the caller vouches for the daemon.
+    Ok(unsafe { std::slice::from_raw_parts(part.start as *const u8, part.len) })
 }
 
 /// The mechanism of this kind.

@@ -233,8 +233,7 @@ impl<'a> PageLog<'a> {
         if self.keeps == 0 || last == 0 {
             return;
         }
-        let oldest = (last + 1).saturating_sub(self.keeps as u64).max(1);
-        self.ledger.oldest.fetch_max(oldest, Ordering::Relaxed);
+        self.ledger.give_up_before(last + 1, self.keeps);
         compiler_fence(Ordering::SeqCst);
         let (pages, saved) = self.way_back(last);
         for (i, &number) in self.log.numbers(filled).iter().enumerate() {
@@ -248,8 +247,7 @@ impl<'a> PageLog<'a> {
     /// is another one.
     pub(super) fn go_back(&self, back: u8) -> bool {
         let last = self.ledger.commit.load(Ordering::Relaxed);
-        let oldest = self.ledger.oldest.load(Ordering::Relaxed).max(1);
-        let to = last.saturating_sub(back.into()).max(oldest);
+        let to = self.ledger.before_last(back);
         let goes_back = self.keeps > 0 && to < last;
         if goes_back {
             self.ledger.back_from.store(last, Ordering::Relaxed);

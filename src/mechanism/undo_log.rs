@@ -25,7 +25,8 @@
 //! Readers in other daemons are let in between two transactions only: the state part is the transaction's working memory,
 //! and the daemon does not know of commits.
 
-use super::{Mechanism, Remains, Slot, Taken, Until};
+use super::page_log::copy;
+use super::{Mechanism, Remains, Slot, Taken, Until, backing_to_read};
 use crate::arena;
 use crate::failure::Failure;
 use crate::gate;
@@ -34,22 +35,13 @@ use crate::mailbox::Mailbox;
 use crate::panics;
 use crate::point::{self, Point};
 use crate::region::Region;
-use crate::span::Span;
 use crate::state_head::StateHead;
 use crate::sys::Errno;
-use crate::sys::memory::{self, Map};
 use crate::text::Text;
 use crate::undo::{self, Damage, check};
-use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
 pub(super) struct UndoLog;
-
-fn copy(from: Span, to: Span) {
-    // SAFETY: state and backing are mapped in the daemon, writable, as long as each other and apart; no thread of a
-    // transaction runs.
-    unsafe { std::ptr::copy_nonoverlapping(from.start as *const u8, to.start as *mut u8, to.len) };
-}
 
 /// Takes note of the commits that the transaction has made since this was looked at last.
 fn look(region: &Region) {
@@ -70,7 +62,7 @@ fn roll_back(region: &Region, back: u8) {
     }
     look(region);
     let last = log.epoch();
-    let to = last.saturating_sub(back.into()).max(ledger.oldest.load(Ordering::Relaxed).min(last));
+    let to = ledger.before_last(back);
     if to < last {
         ledger.back_to.store(to, Ordering::Release);
     }
@@ -199,7 +191,7 @@ impl Mechanism for UndoLog {
 
     fn end(&self, region: &Region) -> Result<(), Errno> {
         look(region);
-        if region.ledger().commit.load(Ordering::Acquire) > 0 { gate::open(region) } else { Ok(()) }
+        gate::open_where_committed(region)
     }
 
     fn recover(&self, region: &Region) -> Result<(), Errno> {
@@ -227,11 +219,8 @@ impl Mechanism for UndoLog {
     }
 
     unsafe fn crashed_state<'a>(&self, region: &'a Region, _: Slot) -> Result<&'a [u8], Errno> {
-        // The backing's place is free in a transaction.
-        let backing = region.parts.backing;
-        memory::map_new(region.backing_fd.as_fd(), backing, Map::ReadOnly)?;
-        // SAFETY: mapped above, to be read; the daemon does not write to it while the transaction decides.
-        Ok(unsafe { std::slice::from_raw_parts(backing.start as *const u8, backing.len) })
+        // SAFETY: the daemon does not write to it while the transaction decides.
+        unsafe { backing_to_read(region, region.parts.backing) }
     }
 
     fn put_back(&self, region: &Region) -> bool {
