@@ -222,3 +222,38 @@ fn a_killed_program_leaves_nothing_running() {
     nothing_is_left(folder.path());
     assert!(!folder.path().join("out/summary.json").exists(), "nothing half-done looks whole");
 }
+
+/// Many daemons make their states by commits while the first trials could begin, whose fault strikes at a commit: it
+/// strikes no other daemon, and each trial's crash is its own.
+#[test]
+fn no_trial_begins_before_all_daemons_are_ready() {
+    let regions: Vec<_> = (4..20).map(|mib| format!("{mib} MiB")).collect();
+    for seed in 1..6 {
+        let folder = tempfile::tempdir().unwrap();
+        let suite = format!(
+            r#"
+name = "start"
+question = "Does a fault wait for its trial?"
+seed = {seed}
+[factors]
+policy = "checkpoint-resume"
+mechanism = ["copy-on-write", "full-copy", "dirty-pages"]
+workload = "kv"
+fault = "crash-during-commit"
+region = {regions:?}
+trials = 1
+[workload.kv]
+records = 10
+operations = 40
+commit_every = 1
+[floor]
+trials = 0
+"#
+        );
+        std::fs::write(folder.path().join("start.toml"), suite).unwrap();
+        let output = run(folder.path(), &["run", "start.toml", "--out", "out"]);
+        for trial in finished(&output, &folder.path().join("out")).trials {
+            assert_eq!((trial.crashes, trial.outcome, trial.verdict), (1, Outcome::Done, Verdict::Exact), "{trial:?}");
+        }
+    }
+}

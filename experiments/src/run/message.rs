@@ -90,6 +90,9 @@ pub enum Order {
 /// What a daemon answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
+    /// The daemon has made its state and waits for orders. Whatever strikes at a commit must wait for all of them: a state
+    /// is made by a commit, too.
+    Ready,
     /// A trial is over.
     Trial(Box<TrialReply>),
     /// A batch is over: its trials in order. What is said of the end is said of the one end that they have.

@@ -54,6 +54,9 @@ pub enum RunError {
     Output(#[from] OutputError),
 }
 
+/// How long a daemon may take to make its state.
+const START: Duration = Duration::from_secs(60);
+
 /// A trial that was made.
 #[derive(Clone, Debug)]
 pub struct Made {
@@ -189,7 +192,7 @@ impl<'a> Runner<'a> {
                     self.tree()?.order(daemon, &order(restarts))?;
                 }
                 Heard::Reply(Reply::Refused(why)) => return Err(RunError::Refused(why)),
-                Heard::Reply(Reply::Floor(_) | Reply::Batch(_)) => {}
+                Heard::Reply(Reply::Ready | Reply::Floor(_) | Reply::Batch(_)) => {}
                 Heard::Ended(how) => return Err(RunError::Ended(how)),
                 Heard::Nothing if interrupted() => return Ok(None),
                 Heard::Nothing => {
@@ -261,9 +264,30 @@ impl<'a> Runner<'a> {
                 neighbour: -1,
                 replies: -1,
             };
-            self.tree = Some(Tree::start(setup)?);
+            let mut tree = Tree::start(setup)?;
+            self.wait_until_ready(&mut tree)?;
+            self.tree = Some(tree);
         }
         self.tree.as_mut().ok_or_else(|| RunError::Ended("not started".to_owned()))
+    }
+
+    /// Waits until each daemon, the neighbour too, has made its state.
+    fn wait_until_ready(&self, tree: &mut Tree) -> Result<(), RunError> {
+        for _ in 0..=self.daemons.len() {
+            match tree.hear(START, self.interrupted)? {
+                Heard::Reply(Reply::Ready) => {}
+                Heard::Ended(how) => return Err(RunError::Ended(how)),
+                // It is asked again, and ends what it has begun.
+                Heard::Nothing if (self.interrupted)() => return Ok(()),
+                Heard::Nothing | Heard::Reply(_) => {
+                    return Err(RunError::Ended(format!(
+                        "a daemon did not say within {} s that it is ready",
+                        START.as_secs()
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn daemon_of(&self, planned: &Planned) -> usize {

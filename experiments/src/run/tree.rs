@@ -35,8 +35,8 @@ pub fn run(setup: &Setup) -> crashbed::Result<()> {
         restarts: suite.intensity.restarts as usize,
         within: Duration::from_millis(suite.intensity.within_ms),
     };
-    let mut root = Root::new()
-        .declare(Declaration::new(NEIGHBOUR, MIB).scratch(0), |daemon| neighbour(daemon, setup.neighbour, injector));
+    let mut root =
+        Root::new().declare(Declaration::new(NEIGHBOUR, MIB).scratch(0), |daemon| neighbour(daemon, setup, injector));
     for daemon in &setup.daemons {
         let mechanism: MechanismKind = daemon.mechanism.parse().map_err(Error::program)?;
         let bytes = usize::try_from(daemon.region_bytes).map_err(Error::program)?;
@@ -57,14 +57,17 @@ pub fn run(setup: &Setup) -> crashbed::Result<()> {
 }
 
 /// Holds a region that others try to write, and kills who asks for it, until the run is over.
-fn neighbour(daemon: &mut Daemon<u64>, until: i32, injector: &Injector) -> crashbed::Result<()> {
+fn neighbour(daemon: &mut Daemon<u64>, setup: &Setup, injector: &Injector) -> crashbed::Result<()> {
     const OVER: u64 = 0;
     const ASKED: u64 = 1;
     // SAFETY: the program left this descriptor open for this daemon alone.
-    let until = unsafe { OwnedFd::from_raw_fd(until) };
+    let until = unsafe { OwnedFd::from_raw_fd(setup.neighbour) };
+    // SAFETY: the program left this descriptor open for the replies; a process of the tree has its own copy.
+    let mut replies = unsafe { File::from_raw_fd(setup.replies) };
     let either = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(Error::program)?;
     either.add(&until, EpollEvent::new(EpollFlags::EPOLLIN, OVER)).map_err(Error::program)?;
     either.add(injector.asked(), EpollEvent::new(EpollFlags::EPOLLIN, ASKED)).map_err(Error::program)?;
+    say(&mut replies, &Reply::Ready)?;
     loop {
         daemon.wait_readable(either.0.as_fd())?;
         let mut ready = [EpollEvent::empty(); 2];
@@ -103,9 +106,7 @@ fn serve<W: Work>(mut bench: Bench<'_, W>, daemon: &DaemonSetup, replies: i32) -
     // SAFETY: the program left this descriptor open for the replies; a process of the tree has its own copy.
     let mut replies = unsafe { File::from_raw_fd(replies) };
     let mut orders = BufReader::new(File::from(orders));
-    if let Some(reply) = bench.own_crash() {
-        say(&mut replies, &reply)?;
-    }
+    say(&mut replies, &bench.own_crash().unwrap_or(Reply::Ready))?;
     loop {
         bench.wait_readable(orders.get_ref().as_fd())?;
         let mut line = String::new();

@@ -80,8 +80,10 @@ proptest! {
 
     #[test]
     fn sines_are_those_of_the_library(part in 0..1_000_000_u64, whole in 1..1_000_000_u64) {
+        // The angle that the library is given is rounded three times, π itself once: at 2π that moves its sine by up to
+        // 2π · 3/2 units, far more than either sine is off.
         let turned = (part % (2 * whole)) as f64;
-        prop_assert!((sine(part, whole) - (PI * turned / whole as f64).sin()).abs() <= 4.0 * f64::EPSILON);
+        prop_assert!((sine(part, whole) - (PI * turned / whole as f64).sin()).abs() <= 12.0 * f64::EPSILON);
     }
 }
 
