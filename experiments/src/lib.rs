@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod measures;
 pub mod names;
 pub mod narrow;
+mod nested;
 pub mod oracle;
 pub mod output;
 pub mod packed;

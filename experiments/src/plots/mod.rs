@@ -10,6 +10,7 @@ mod heading;
 mod heartbeat;
 mod legend;
 mod lost_operations;
+mod nested;
 mod outcomes;
 mod panels;
 mod phases;
@@ -44,6 +45,8 @@ pub enum Plot {
     Costs,
     /// A heartbeat's deadline against false alarms and the time to notice a hang.
     Heartbeat,
+    /// Steps done again in a program of nested calls, by the place of the crash.
+    Nested,
 }
 
 /// Why a plot could not be drawn or written.
@@ -70,7 +73,7 @@ impl PlotError {
 
 impl Plot {
     /// All plots, in the order of the report.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Starts,
         Self::Costs,
         Self::Outcomes,
@@ -78,6 +81,7 @@ impl Plot {
         Self::Phases,
         Self::LostOperations,
         Self::Heartbeat,
+        Self::Nested,
     ];
 
     /// The plots that a run asks for, in the order of the report: those of starts, costs and heartbeats only where it
@@ -87,6 +91,7 @@ impl Plot {
             Self::Starts => starts::applies(trials),
             Self::Costs => costs::applies(summary),
             Self::Heartbeat => heartbeat::applies(summary),
+            Self::Nested => nested::applies(summary),
             Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => !trials.is_empty(),
         };
         Self::ALL.into_iter().filter(applies).collect()
@@ -102,6 +107,7 @@ impl Plot {
             Self::Starts => "recovery-by-start",
             Self::Costs => "spare-costs",
             Self::Heartbeat => "heartbeat",
+            Self::Nested => "nested",
         }
     }
 
@@ -115,6 +121,7 @@ impl Plot {
             Self::Starts => starts::TITLE,
             Self::Costs => costs::TITLE,
             Self::Heartbeat => heartbeat::TITLE,
+            Self::Nested => nested::TITLE,
         }
     }
 
@@ -128,6 +135,7 @@ impl Plot {
             Self::Starts => starts::READING,
             Self::Costs => costs::READING,
             Self::Heartbeat => heartbeat::READING,
+            Self::Nested => nested::READING,
         }
     }
 
@@ -140,6 +148,7 @@ impl Plot {
             Self::Starts => starts::sheet(summary, trials),
             Self::Costs => costs::sheet(summary),
             Self::Heartbeat => heartbeat::sheet(summary),
+            Self::Nested => nested::sheet(summary),
         }
     }
 

@@ -94,7 +94,7 @@ fn summary_of(trials: &[Trial]) -> Summary {
             planned_trials,
             missing_rounds: 0,
             floors: Vec::new(),
-            measurements: if has_starts { heartbeats() } else { Vec::new() },
+            measurements: if has_starts { [heartbeats(), crate::nested::sample(51, 0)].concat() } else { Vec::new() },
             skipped: Vec::new(),
         },
         |_| false,
@@ -146,7 +146,9 @@ fn every_svg_is_xml_and_shows_the_levels() {
             assert!(shown.contains(plot.title()), "{case}: no title");
             let crashed = trials.iter().any(|trial| trial.crashes > 0);
             let has_data = match plot {
-                Plot::Starts | Plot::Costs | Plot::Heartbeat => Plot::of(&summary, &trials).contains(&plot),
+                Plot::Starts | Plot::Costs | Plot::Heartbeat | Plot::Nested => {
+                    Plot::of(&summary, &trials).contains(&plot)
+                }
                 Plot::Outcomes => !trials.is_empty(),
                 Plot::RecoveryEcdf | Plot::Phases | Plot::LostOperations => crashed,
             };
