@@ -10,6 +10,7 @@ mod erlang;
 mod gather;
 mod heartbeat;
 mod live;
+mod mechanisms;
 mod pool;
 mod process;
 mod said;
@@ -38,13 +39,17 @@ pub struct Row {
 }
 
 /// All measures.
-pub const TABLE: [Row; 7] = [
+pub const TABLE: [Row; 8] = [
     row::<bare::Bare>("bare", "the pieces of the floor: notices, starts, kills and stops by bare system calls"),
     row::<pool::Pool>("pool", "a plain pool of worker processes over socket pairs: a crash fails over to the idle one"),
     row::<erlang::Erlang>("erlang", "an Erlang/OTP supervisor that restarts a crashed process, where OTP is installed"),
     row::<live::Live>("live", "how long a recovery takes beside many live transactions, and their tree to start"),
     row::<storm::Storm>("storm", "so many crashes a second for so long: what is lost, what grows, who is left"),
     row::<steady::Steady>("steady", "throughput of `kv` without a crash: plain processes beside the engine's commits"),
+    row::<mechanisms::Mechanisms>(
+        "mechanisms",
+        "what a commit, a write and a restore cost under each mechanism, and bare",
+    ),
     row::<heartbeat::Heartbeat>("heartbeat", "a heartbeat's deadline: false alarms, and the time to notice a hang"),
 ];
 
@@ -84,6 +89,9 @@ pub enum MeasureError {
     /// The kernel refused something, or a process went away.
     #[error(transparent)]
     System(#[from] io::Error),
+    /// The engine refused something.
+    #[error(transparent)]
+    Engine(#[from] crashbed::Error),
     /// A process of the measure did not do what was planned.
     #[error("{0}")]
     Unplanned(String),
