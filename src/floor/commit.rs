@@ -13,6 +13,9 @@
 //! in the writer (`sys/userfaultfd.rs`), armed lazily: a page that was never written is not in the writer's table.
 //!
 //! The applier also copies pages back from the shadow, which is all that a restore must do.
+//!
+//! Before each lap the applier is drawn to the writer's processor, which the writer leaves to it as soon as it sleeps
+//! (see "Where processes run"): the pages that it is to copy are in that one's caches.
 
 use super::board::Line;
 use super::failed;
@@ -24,13 +27,11 @@ use crate::span::Span;
 use crate::sys::bare::SharedMemory;
 use crate::sys::memory::{self, PAGE};
 use crate::sys::pagemap::{Pagemap, Pages};
-use crate::sys::{clock, event, process, userfaultfd};
+use crate::sys::{clock, event, process, processors, userfaultfd};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// How often the writer looks for the answer before it sleeps: as often as the engine's transactions do.
-const SPINS: u32 = 400;
-/// How long it sleeps before it looks whether the applier still lives.
+/// How long the writer sleeps before it looks whether the applier still lives.
 const LOOK_AFTER_NS: u64 = 20_000_000;
 
 /// What writer and applier share.
@@ -75,10 +76,10 @@ impl Memory {
 
     /// In the applier: does what it is asked for, until it is killed.
     fn apply_all(&self) {
-        memory::populate_to_write(self.shadow.span());
-        memory::populate_to_write(self.log.span());
-        // It only ever writes to it when it copies back, but then the page must be there.
-        memory::populate_to_write(self.state.span());
+        processors::ask_short_slices();
+        for part in [&self.shadow, &self.log, &self.state] {
+            memory::populate_to_write(part.span());
+        }
         let words = self.words.words();
         let mut lap = 0;
         loop {
@@ -174,11 +175,13 @@ impl BareCommits {
         unsafe { std::slice::from_raw_parts_mut(start as *mut u8, len) }
     }
 
-    /// Commits what was written since the last commit.
+    /// Commits what was written since the last commit; answers how long that took, in nanoseconds.
     ///
     /// # Errors
     /// Where the kernel refuses a call, more pages were written than the log has room for, or the applier has ended.
-    pub fn commit(&mut self) -> Result<()> {
+    pub fn commit(&mut self) -> Result<u64> {
+        processors::draw(self.applier.pid());
+        let began_ns = clock::now_ns();
         let state = self.memory.state.span();
         let table = Pagemap::own().map_err(failed("opening the page table"))?;
         let list = self.memory.list(self.memory.most());
@@ -200,7 +203,8 @@ impl BareCommits {
             });
         }
         self.ask(false, count)?;
-        table.protect(state).map_err(failed("protecting pages"))
+        table.protect(state).map_err(failed("protecting pages"))?;
+        Ok(clock::now_ns() - began_ns)
     }
 
     /// Has the applier copy `pages`, by number, back from the last commit; answers how long the copying alone took, in
@@ -213,6 +217,7 @@ impl BareCommits {
     /// Where these are more pages than the log has room for, or one is beyond the state.
     pub fn copy_back(&mut self, pages: &[usize]) -> Result<u64> {
         assert!(pages.iter().all(|page| *page < self.memory.state.span().len / PAGE), "{pages:?} lie in the state");
+        processors::draw(self.applier.pid());
         for (place, page) in self.memory.list(pages.len()).iter().zip(pages) {
             place.store(u32::try_from(*page).unwrap_or(u32::MAX), Ordering::Relaxed);
         }
@@ -229,12 +234,6 @@ impl BareCommits {
         words.asked.store(self.laps, Ordering::Release);
         event::futex_wake(&words.asked);
         let is_answered = || words.answered.load(Ordering::Acquire) == self.laps;
-        for _ in 0..SPINS {
-            if is_answered() {
-                return Ok(());
-            }
-            std::hint::spin_loop();
-        }
         while !is_answered() {
             event::futex_wait_for(&words.answered, self.laps.wrapping_sub(1), LOOK_AFTER_NS);
             if !is_answered() {

@@ -10,6 +10,7 @@ mod heading;
 mod heartbeat;
 mod legend;
 mod lost_operations;
+mod mechanism_cost;
 mod outcomes;
 mod panels;
 mod phases;
@@ -44,6 +45,14 @@ pub enum Plot {
     Costs,
     /// A heartbeat's deadline against false alarms and the time to notice a hang.
     Heartbeat,
+    /// A commit's cost by mechanism, against the pages written.
+    CommitCost,
+    /// The same with the writes before it.
+    ChangeCost,
+    /// The cost of a daemon's part of a restore.
+    RestoreCost,
+    /// The cost of a crash, until the successor's first operation is done.
+    RecoveryCost,
 }
 
 /// Why a plot could not be drawn or written.
@@ -70,7 +79,11 @@ impl PlotError {
 
 impl Plot {
     /// All plots, in the order of the report.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
+        Self::CommitCost,
+        Self::ChangeCost,
+        Self::RestoreCost,
+        Self::RecoveryCost,
         Self::Starts,
         Self::Costs,
         Self::Outcomes,
@@ -80,13 +93,17 @@ impl Plot {
         Self::Heartbeat,
     ];
 
-    /// The plots that a run asks for, in the order of the report: those of starts, costs and heartbeats only where it
+    /// The plots that a run asks for, in the order of the report: those of starts, costs, heartbeats and mechanisms only where it
     /// varied or measured these, all others wherever it made trials.
     pub fn of(summary: &Summary, trials: &[Trial]) -> Vec<Self> {
         let applies = |plot: &Self| match plot {
             Self::Starts => starts::applies(trials),
             Self::Costs => costs::applies(summary),
             Self::Heartbeat => heartbeat::applies(summary),
+            Self::CommitCost => mechanism_cost::COMMIT.applies(summary),
+            Self::ChangeCost => mechanism_cost::CHANGE.applies(summary),
+            Self::RestoreCost => mechanism_cost::RESTORE.applies(summary),
+            Self::RecoveryCost => mechanism_cost::RECOVERY.applies(summary),
             Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => !trials.is_empty(),
         };
         Self::ALL.into_iter().filter(applies).collect()
@@ -102,6 +119,10 @@ impl Plot {
             Self::Starts => "recovery-by-start",
             Self::Costs => "spare-costs",
             Self::Heartbeat => "heartbeat",
+            Self::CommitCost => "commit-cost",
+            Self::ChangeCost => "change-cost",
+            Self::RestoreCost => "restore-cost",
+            Self::RecoveryCost => "recovery-cost",
         }
     }
 
@@ -115,6 +136,10 @@ impl Plot {
             Self::Starts => starts::TITLE,
             Self::Costs => costs::TITLE,
             Self::Heartbeat => heartbeat::TITLE,
+            Self::CommitCost => mechanism_cost::COMMIT.title,
+            Self::ChangeCost => mechanism_cost::CHANGE.title,
+            Self::RestoreCost => mechanism_cost::RESTORE.title,
+            Self::RecoveryCost => mechanism_cost::RECOVERY.title,
         }
     }
 
@@ -128,6 +153,10 @@ impl Plot {
             Self::Starts => starts::READING,
             Self::Costs => costs::READING,
             Self::Heartbeat => heartbeat::READING,
+            Self::CommitCost => mechanism_cost::COMMIT.reading,
+            Self::ChangeCost => mechanism_cost::CHANGE.reading,
+            Self::RestoreCost => mechanism_cost::RESTORE.reading,
+            Self::RecoveryCost => mechanism_cost::RECOVERY.reading,
         }
     }
 
@@ -140,6 +169,10 @@ impl Plot {
             Self::Starts => starts::sheet(summary, trials),
             Self::Costs => costs::sheet(summary),
             Self::Heartbeat => heartbeat::sheet(summary),
+            Self::CommitCost => mechanism_cost::COMMIT.sheet(summary),
+            Self::ChangeCost => mechanism_cost::CHANGE.sheet(summary),
+            Self::RestoreCost => mechanism_cost::RESTORE.sheet(summary),
+            Self::RecoveryCost => mechanism_cost::RECOVERY.sheet(summary),
         }
     }
 
