@@ -254,18 +254,12 @@ fn put_back(region: &Region, run: Span) {
     }
 }
 
-/// Copies a run of the state back from the shadow. To find out first whether it differs takes as long, and longer where
-/// it does: each page is cold, and would be waited for twice.
-fn copy_back(region: &Region, run: Span) {
-    copy(shadow(region).part(run.start - region.parts.state.start, run.len), run);
-}
-
 /// Puts back what the dead transaction has written. False where not all of that is known.
 fn put_back_written(region: &Region, remains: &Remains) -> bool {
     if let Some(count) = remains.listed {
         let state = region.parts.state;
         let pages = listed(region, count).filter(|number| *number < state.len / PAGE);
-        pages.for_each(|number| copy_back(region, state.part(number * PAGE, PAGE)));
+        pages.for_each(|number| put_back(region, state.part(number * PAGE, PAGE)));
         return true;
     }
     [remains.process, remains.keeper].into_iter().flatten().any(|pid| put_back_found(region, pid).unwrap_or(false))
@@ -275,7 +269,7 @@ fn put_back_written(region: &Region, remains: &Remains) -> bool {
 fn put_back_found(region: &Region, pid: i32) -> Result<bool, Errno> {
     let state = region.parts.state;
     let table = Pagemap::of(pid)?;
-    table.find(Pages::Touched, state, |run| copy_back(region, run))?;
+    table.find(Pages::Touched, state, |run| put_back(region, run))?;
     let mut is_there = false;
     table.find(Pages::Present, state.part(0, PAGE), |_| is_there = true)?;
     Ok(is_there)
