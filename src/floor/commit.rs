@@ -12,7 +12,9 @@
 //! instruction: no comparison, no ledger, no gate, no mailbox, no checks. The state is one mapping that the kernel tracks
 //! in the writer (`sys/userfaultfd.rs`), armed lazily: a page that was never written is not in the writer's table.
 //!
-//! The applier also copies pages back from the shadow, which is all that a restore must do.
+//! The applier also copies pages back from the shadow, which is all that a restore must do. They were written by a child
+//! that is gone by then, so that they and the shadow are as cold as after a crash: a fork, the writes and an end lie
+//! between one lap and the next.
 //!
 //! Before each lap the applier is drawn to the writer's processor, which the writer leaves to it as soon as it sleeps
 //! (see "Where processes run"): the pages that it is to copy are in that one's caches.
@@ -25,6 +27,7 @@ use crate::declaration;
 use crate::error::{Error, Result};
 use crate::span::Span;
 use crate::sys::bare::SharedMemory;
+use crate::sys::event::Status;
 use crate::sys::memory::{self, PAGE};
 use crate::sys::pagemap::{Pagemap, Pages};
 use crate::sys::{clock, event, process, processors, userfaultfd};
@@ -207,15 +210,20 @@ impl BareCommits {
         Ok(clock::now_ns() - began_ns)
     }
 
-    /// Has the applier copy `pages`, by number, back from the last commit; answers how long the copying alone took, in
-    /// nanoseconds.
+    /// Has a child write to the state, and the applier copy `pages`, by number, back from the last commit when the child
+    /// has ended; answers how long the copying alone took, in nanoseconds.
     ///
     /// # Errors
-    /// Where the applier has ended.
+    /// Where the kernel refuses a fork, the child panics, or the applier has ended.
     ///
     /// # Panics
     /// Where these are more pages than the log has room for, or one is beyond the state.
-    pub fn copy_back(&mut self, pages: &[usize]) -> Result<u64> {
+    pub fn copy_back(&mut self, pages: &[usize], write: impl FnOnce(&mut [u8])) -> Result<u64> {
+        let Span { start, len } = self.memory.state.span();
+        // SAFETY: mapped and writable as long as `self`, which is borrowed; in the child nothing else is run.
+        let life = || write(unsafe { std::slice::from_raw_parts_mut(start as *mut u8, len) });
+        // SAFETY: `start` has made sure of the one thread, or its caller has.
+        unsafe { Child::fork("writer", life) }?.ends_by(Status::Exited(0))?;
         assert!(pages.iter().all(|page| *page < self.memory.state.span().len / PAGE), "{pages:?} lie in the state");
         processors::draw(self.applier.pid());
         for (place, page) in self.memory.list(pages.len()).iter().zip(pages) {
@@ -273,8 +281,8 @@ mod tests {
             commits.commit().unwrap();
             assert_eq!(committed(&commits, value), pages);
         }
-        write(&mut commits, &[3, 60], 9);
-        commits.copy_back(&[3, 60]).unwrap();
+        commits.copy_back(&[3, 60], |state| state[3 * PAGE..].fill(9)).unwrap();
+        assert_eq!(commits.state()[4 * PAGE], 9);
         assert_eq!((commits.state()[3 * PAGE], commits.state()[61 * PAGE - 1]), (2, 1));
         write(&mut commits, &[1, 2, 5, 6, 7], 4);
         let refused = commits.commit().unwrap_err().to_string();

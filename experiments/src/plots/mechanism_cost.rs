@@ -89,7 +89,7 @@ impl Cost {
 
     pub(super) fn sheet(self, summary: &Summary) -> Sheet {
         let mut sheet = Sheet::new(1200);
-        let y = sheet.heading(self.title, "By pages written and size of the region, p50 with a whisker to p99");
+        let y = sheet.heading(self.title, "By pages written and size of the region, p50 with a whisker to p90");
         let panels = self.panels(summary);
         if panels.is_empty() {
             let bottom = sheet.no_data(y, "the costs of mechanisms were not measured");
@@ -115,7 +115,7 @@ impl Cost {
 /// Draws a panel; answers its end.
 fn panel(sheet: &mut Sheet, (top, column): (f64, u8), region_bytes: u64, lines: &Lines<'_>) -> Option<f64> {
     let points = || lines.values().flat_map(|(_, curve)| curve);
-    let tail = |figures: &crate::record::Distribution| figures.p99.unwrap_or(figures.max as f64);
+    let tail = |figures: &crate::record::Distribution| figures.p90.unwrap_or(figures.max as f64);
     let across = |left, width| Axis::logarithmic(points().map(|(written, _)| written / PAGE), left, width);
     let upwards = |left, width| {
         // Whole nanoseconds are near enough for an axis' ends.

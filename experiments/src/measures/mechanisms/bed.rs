@@ -114,8 +114,7 @@ impl Bed {
 
     /// Starts the bare path as well, as the last contestant.
     pub(super) fn start_bare(&mut self, most: Written) -> crashbed::Result<()> {
-        // Twice as many: those that were written by a lap that was not committed are found by the next one.
-        self.bare = Some(BareCommits::start(self.region, 2 * most.pages())?);
+        self.bare = Some(BareCommits::start(self.region, most.pages())?);
         self.contestants.push(Who::Bare);
         Ok(())
     }
@@ -163,28 +162,26 @@ impl Bed {
     }
 }
 
-/// The bare path, walked as ordered. What was written and copied back is committed again at the end: there is no process
-/// whose death would take its page table away.
+/// The bare path, walked as ordered.
 fn walk(bare: &mut BareCommits, state_pages: usize, order: Order) -> crashbed::Result<Vec<(u64, u64)>> {
     let places: Vec<usize> = order.written.places(state_pages).collect();
     let mut samples = Vec::with_capacity(order.laps);
     for (lap, value) in (0..order.warm_up + order.laps).zip((1..=u8::MAX).cycle()) {
-        let begun_ns = monotonic_ns();
-        for piece in order.written.pieces(state_pages) {
-            std::hint::black_box(&mut bare.state()[piece]).fill(value);
-        }
-        let written_ns = monotonic_ns();
+        let write = |state: &mut [u8]| {
+            for piece in order.written.pieces(state_pages) {
+                std::hint::black_box(&mut state[piece]).fill(value);
+            }
+        };
         let sample = if order.kind == Kind::Crashes {
-            (bare.copy_back(&places)?, 0)
+            (bare.copy_back(&places, write)?, 0)
         } else {
-            (written_ns - begun_ns, bare.commit()?)
+            let begun_ns = monotonic_ns();
+            write(bare.state());
+            (monotonic_ns() - begun_ns, bare.commit()?)
         };
         if lap >= order.warm_up {
             samples.push(sample);
         }
-    }
-    if order.kind == Kind::Crashes {
-        bare.commit()?;
     }
     Ok(samples)
 }

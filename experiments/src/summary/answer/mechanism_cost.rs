@@ -1,11 +1,13 @@
 //! What commits, writes and restores cost by mechanism, and from how many written bytes on another one is cheaper.
 //!
-//! Everything is of medians. A crossover lies between two measured points, where the lines between them cross; both axes
+//! Everything is of medians. One is cheaper than another where the confidence intervals of the two lie apart; a crossover
+//! lies between two measured points, where the lines between them cross; both axes
 //! are logarithmic, as costs and sizes are ratios. Beyond what was measured nothing is said.
 
-use crate::record::Summary;
+use crate::record::{Distribution, Summary};
 use crate::summary::costs::{Costs, Curve, PAGE};
 use crate::units::{bytes, count, duration, three_digits};
+use crashbed::MechanismKind;
 use std::collections::BTreeMap;
 
 /// A cost that mechanisms are compared by: its row, and its words.
@@ -19,7 +21,11 @@ pub(super) fn sentences(summary: &Summary) -> Vec<String> {
     }
     let mut sentences = Vec::new();
     for (row, words) in COMPARED {
-        sentences.extend(cheapest(costs, row, words));
+        sentences.extend(cheapest(costs, row, &format!("{words}, for any state"), |name| !is_declared(name)));
+        if costs.mechanisms().into_iter().any(is_declared) {
+            sentences
+                .extend(cheapest(costs, row, &format!("{words}, where the program declares its writes"), |_| true));
+        }
     }
     for (row, words) in COMPARED {
         sentences.extend(crossovers(costs, row, words));
@@ -29,10 +35,9 @@ pub(super) fn sentences(summary: &Summary) -> Vec<String> {
     sentences
 }
 
-/// The curves of a row at a size, of the mechanisms that have one.
-fn curves<'a>(costs: Costs<'a>, row: &str, region_bytes: u64) -> Vec<(&'a str, Curve<'a>)> {
-    let curve = |name| (name, costs.curve(row, Some(name), region_bytes));
-    costs.mechanisms().into_iter().map(curve).filter(|(_, curve)| !curve.is_empty()).collect()
+/// Whether a mechanism is for states that declare what they write.
+fn is_declared(mechanism: &str) -> bool {
+    mechanism.parse().is_ok_and(MechanismKind::needs_declared_writes)
 }
 
 /// Written bytes in words: in pages, from a page on.
@@ -44,12 +49,16 @@ fn amount(written_bytes: u64) -> String {
 }
 
 /// Which mechanism is the cheapest at the least and at the most that was written, one sentence for all sizes that agree.
-fn cheapest(costs: Costs<'_>, row: &str, words: &str) -> Vec<String> {
+fn cheapest(costs: Costs<'_>, row: &str, words: &str, among: impl Fn(&str) -> bool) -> Vec<String> {
     // The cheapest, by what was written; the sizes at which it is so.
     let mut by_order: BTreeMap<Vec<(u64, &str)>, Vec<u64>> = BTreeMap::new();
     let mut figures: BTreeMap<(u64, u64), (f64, f64)> = BTreeMap::new();
     for region_bytes in costs.regions() {
-        let curves = curves(costs, row, region_bytes);
+        let names = costs.mechanisms().into_iter().filter(|name| among(name));
+        let curves: Vec<(&str, Curve<'_>)> = names
+            .map(|name| (name, costs.curve(row, Some(name), region_bytes)))
+            .filter(|(_, curve)| !curve.is_empty())
+            .collect();
         if curves.len() < 2 {
             continue;
         }
@@ -81,7 +90,7 @@ fn cheapest(costs: Costs<'_>, row: &str, words: &str) -> Vec<String> {
             .collect();
         (!parts.is_empty()).then(|| {
             format!(
-                "Cheapest for {words} in a region of {}: {}.",
+                "Cheapest for {words}, in a region of {}: {}.",
                 list(regions.iter().map(|r| bytes(*r))),
                 parts.join("; ")
             )
@@ -140,22 +149,26 @@ struct Crossing {
     first_becomes_cheaper: bool,
 }
 
-/// What both curves have: written bytes, and the two medians.
+/// What both curves have, as far as they differ there: written bytes, and the two medians.
 fn common(one: &Curve<'_>, other: &Curve<'_>) -> Vec<(f64, f64, f64)> {
-    let both = one.iter().filter_map(|(written, cost)| Some((*written as f64, cost.p50, other.get(written)?.p50)));
-    both.filter(|(written, one, other)| written.min(*one).min(*other) > 0.0).collect()
+    let both = one.iter().filter_map(|(written, cost)| Some((*written, *cost, *other.get(written)?)));
+    let apart = both.filter(|(_, one, other)| differ(one, other) && one.p50.min(other.p50) > 0.0);
+    apart.map(|(written, one, other)| (written as f64, one.p50, other.p50)).collect()
+}
+
+/// Whether two medians differ by more than chance.
+fn differ(one: &Distribution, other: &Distribution) -> bool {
+    let interval = |found: &Distribution| found.p50_ci.unwrap_or((found.p50, found.p50));
+    let (one, other) = (interval(one), interval(other));
+    one.1 < other.0 || other.1 < one.0
 }
 
 /// Where the difference changes its sign, by interpolation of logarithms between two points.
 fn crossings(points: &[(f64, f64, f64)]) -> Vec<Crossing> {
     let mut crossings = Vec::new();
-    // The last point at which they differed.
     let mut before: Option<(f64, f64)> = None;
     for &(written, one, other) in points {
         let (x, difference) = (written.ln(), (one / other).ln());
-        if difference == 0.0 {
-            continue;
-        }
         if let Some((last_x, last)) = before.filter(|(_, last)| last.signum() != difference.signum()) {
             let at = last_x + (x - last_x) * last / (last - difference);
             crossings.push(Crossing { written_bytes: at.exp(), first_becomes_cheaper: difference < 0.0 });
@@ -168,11 +181,12 @@ fn crossings(points: &[(f64, f64, f64)]) -> Vec<Crossing> {
 /// An amount between two points: no more digits than interpolation carries.
 fn roughly(written_bytes: f64) -> String {
     let (amount, unit) = match written_bytes / PAGE as f64 {
-        pages if pages >= 1.0 => (pages, "pages"),
-        _ => (written_bytes, "bytes"),
+        pages if pages >= 1.0 => (pages, "page"),
+        _ => (written_bytes, "byte"),
     };
     let step = 10_f64.powf(amount.log10().floor() - 1.0).max(1.0);
-    format!("about {} {unit}", three_digits((amount / step).round() * step))
+    let rounded = (amount / step).round() * step;
+    format!("about {} {unit}{}", three_digits(rounded), if rounded == 1.0 { "" } else { "s" })
 }
 
 /// What the first write to a page after a commit costs, beside plain memory.
@@ -292,6 +306,32 @@ mod tests {
     }
 
     #[test]
+    fn medians_that_may_be_alike_do_not_cross() {
+        let spread = |middle: u64| Distribution::of((middle - 50..middle + 50).collect()).unwrap();
+        let [low, near, high] = [1_000, 1_005, 2_000].map(spread);
+        let one = Curve::from([(4096, &low), (8192, &near), (16_384, &near)]);
+        let other = Curve::from([(4096, &near), (8192, &low), (16_384, &high)]);
+        assert_eq!(common(&one, &other).len(), 1);
+        assert!(crossings(&common(&one, &other)).is_empty());
+        assert_eq!(roughly(PAGE as f64 * 1.04), "about 1 page");
+    }
+
+    #[test]
+    fn states_that_declare_their_writes_have_a_sentence_of_their_own() {
+        let mut rows = rows("write-and-commit", MIB, [40_000; 3], [10_000, 20_000, 30_000]);
+        assert!(!said(&answer(rows.clone()), "declares"));
+        rows.extend([1, 16, 256].map(|pages| row("write-and-commit", "undo-log", MIB, pages * PAGE, 500 * pages)));
+        let answer = answer(rows);
+        assert!(
+            said(&answer, "for any state, in a region of 1 MiB: dirty-pages with 1 page (10 µs, the next 40 µs)"),
+            "{answer:?}"
+        );
+        let declared = "where the program declares its writes, in a region of 1 MiB: undo-log with 1 page (500 ns, the next 10 µs); \
+                        dirty-pages with 256 pages (30 µs, the next 40 µs)";
+        assert!(said(&answer, declared), "{answer:?}");
+    }
+
+    #[test]
     fn no_crossover_is_said_to_be_none_within_what_was_measured() {
         let answer = answer(rows("recovery", MIB, [40_000, 50_000, 60_000], [10_000, 20_000, 30_000]));
         assert!(said(&answer, "recovering from a crash, no crossover within what was measured between full-copy and"));
@@ -300,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_line_that_turns_twice_has_both_crossovers() {
-        let points = [(1.0, 1.0, 2.0), (10.0, 2.0, 1.0), (100.0, 1.0, 1.0), (1000.0, 1.0, 2.0)];
+        let points = [(1.0, 1.0, 2.0), (10.0, 2.0, 1.0), (1000.0, 1.0, 2.0)];
         let found: Vec<bool> = crossings(&points).iter().map(|crossing| crossing.first_becomes_cheaper).collect();
         assert_eq!(found, [false, true]);
     }
@@ -322,15 +362,18 @@ mod tests {
         /// A crossing lies between two points, on different sides of which another one is cheaper.
         #[test]
         fn crossings_lie_where_the_order_turns(costs in proptest::collection::vec((1_u32..50, 1_u32..50), 2..9)) {
-            let points: Vec<(f64, f64, f64)> = (0..).zip(&costs)
-                .map(|(i, (one, other))| (4_f64.powi(i), f64::from(*one), f64::from(*other))).collect();
-            let signs: Vec<f64> = points.iter().map(|(_, one, other)| one - other).filter(|d| *d != 0.0).collect();
+            let of = |cost: u32| Distribution::of(vec![cost.into(); 9]).unwrap();
+            let (one, other): (Vec<_>, Vec<_>) = costs.iter().map(|(one, other)| (of(*one), of(*other))).unzip();
+            let curve = |costs| (0..).map(|power| 4_u64.pow(power)).zip(costs).collect::<Curve<'_>>();
+            let points = common(&curve(&one), &curve(&other));
+            let signs: Vec<f64> = points.iter().map(|(_, one, other)| one - other).collect();
+            prop_assert!(!signs.contains(&0.0));
             let turns = signs.windows(2).filter(|pair| pair[0].signum() != pair[1].signum()).count();
             let found = crossings(&points);
             prop_assert_eq!(found.len(), turns);
             for crossing in found {
-                let before = points.iter().rfind(|point| point.0 <= crossing.written_bytes && point.1 != point.2);
-                let after = points.iter().find(|point| point.0 >= crossing.written_bytes && point.1 != point.2);
+                let before = points.iter().rfind(|point| point.0 <= crossing.written_bytes);
+                let after = points.iter().find(|point| point.0 >= crossing.written_bytes);
                 let (before, after) = (before.unwrap(), after.unwrap());
                 prop_assert_eq!(after.1 < after.2, crossing.first_becomes_cheaper);
                 prop_assert_eq!(before.1 > before.2, crossing.first_becomes_cheaper);
