@@ -369,6 +369,7 @@ fn mechanisms_take_turns_and_each_comes_back_from_its_crashes() {
         assert_eq!(rows(mechanism.name()), BTreeSet::from(all), "{mechanism}");
     }
     assert_eq!(rows("none"), BTreeSet::from(["write"]));
+    assert_eq!(measured.iter().filter(|row| row["row"] == "bare-fork").count(), 2 * 2);
     for row in &measured {
         // 16 MiB fit into neither region.
         assert!(matches!(row["levels"]["written-bytes"].as_u64(), Some(64 | 16_384)), "{row}");

@@ -5,7 +5,8 @@
 //!
 //! - [`Daemon::floor`]: a whole recovery, in the daemon itself, with its region, its mechanism and its first operation.
 //! - [`laps`]: a piece of one ([`Path`]) without any region, in a process of one thread.
-//! - [`BareCommits`]: a commit of written pages, and copying them back, lap by lap between those of others.
+//! - [`BareCommits`] and [`fork()`](fork()): a commit of written pages, copying them back, and a fork of whatever process, lap by lap
+//!   between those of others.
 //!
 //! No policy, no records, no limits, no checks. What stays are the two calls by which each child dies with its parent:
 //! nothing here may outlive the tree. Both sides of a hand-over have faulted in what they will touch before anything is
@@ -26,6 +27,7 @@ mod board;
 mod child;
 mod commit;
 mod faults;
+mod fork;
 mod kills;
 mod lap;
 mod path;
@@ -34,6 +36,7 @@ mod threads;
 mod track;
 
 pub use commit::BareCommits;
+pub use fork::fork;
 pub use path::{Extent, Path, laps};
 
 use crate::daemon::Daemon;

@@ -24,7 +24,7 @@ pub(super) struct Cost {
 pub(super) const COMMIT: Cost = Cost {
     title: "What a commit costs",
     reading: "To the right is how many pages were written since the commit before, spread over the state; upwards the time \
-        of a commit that is waited for, the median, with a bar at the 99 % quantile (the most, where there are fewer than 500 \
+        of a commit that is waited for, the median, with a bar at the 90 % quantile (the most, where there are fewer than 50 \
         samples). The grey line is the same scan, log, apply and acknowledgement by bare system calls. What the writes \
         themselves cost more is in the next plot. Both axes are logarithmic.",
     row: "commit",

@@ -42,7 +42,7 @@ impl Who {
     /// Whether it can be asked for this.
     pub(super) fn does(self, kind: Kind) -> bool {
         match self {
-            Self::Transaction(_) => true,
+            Self::Transaction(mechanism) => kind != Kind::BareForks || mechanism.returns_from_commits(),
             Self::Plain => kind == Kind::Commits,
             Self::Bare => matches!(kind, Kind::Commits | Kind::Crashes),
         }
@@ -51,7 +51,7 @@ impl Who {
     /// The most laps of one order.
     pub(super) fn most_laps(kind: Kind) -> usize {
         match kind {
-            Kind::Commits | Kind::CommitsLater => MOST_LAPS,
+            Kind::Commits | Kind::CommitsLater | Kind::BareForks => MOST_LAPS,
             Kind::Crashes => MOST_CRASHES,
             Kind::Holds => 1,
         }
@@ -202,7 +202,7 @@ fn tree(
             .scratch(0)
             .heartbeat(HEARTBEAT)
             .intensity(Intensity::UNLIMITED);
-        let contestant = Contestant { state_bytes: state_bytes(region), board, socket };
+        let contestant = Contestant { mechanism, state_bytes: state_bytes(region), board, socket };
         root = if mechanism.needs_declared_writes() {
             let log = usize::try_from(most.bytes()).unwrap_or(usize::MAX).saturating_mul(2).saturating_add(MIB);
             declare::<LoggedVec<u8>>(root, declaration.undo_log(log), contestant)

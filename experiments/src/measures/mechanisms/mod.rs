@@ -124,7 +124,7 @@ fn level(
 ) -> Result<Vec<Said>, MeasureError> {
     let laps = usize::try_from(laps).unwrap_or(usize::MAX);
     let mut rows: Vec<Rows> = bed.contestants().iter().map(|who| Rows::of(*who, region, written)).collect();
-    for kind in [Kind::Commits, Kind::CommitsLater, Kind::Crashes] {
+    for kind in [Kind::Commits, Kind::CommitsLater, Kind::Crashes, Kind::BareForks] {
         let mut order: Vec<(usize, Turns)> = (0..)
             .zip(bed.contestants())
             .filter(|(_, who)| who.does(kind))
@@ -194,6 +194,7 @@ struct Rows {
     commit_later: Sampled,
     restore: Sampled,
     recovery: Sampled,
+    bare_fork: Sampled,
     beside_state: Sampled,
 }
 
@@ -224,7 +225,14 @@ impl Rows {
             commit_later: row("commit-later", Unit::Ns, "a commit that is not waited for, and settling it afterwards"),
             restore: row(if who == Who::Bare { "copy-back" } else { "restore" }, Unit::Ns, restore),
             recovery: row("recovery", Unit::Ns, "the crash, to the successor's first operation done"),
-            beside_state: row("beside-state", Unit::Bytes, "memory beside the state, with so much written"),
+            bare_fork: Sampled::new("bare-fork", Unit::Ns, "a bare fork of the transaction, to its first instruction")
+                .at("region-bytes", region.bytes())
+                .at("written-bytes", written.bytes()),
+            beside_state: row(
+                "beside-state",
+                Unit::Bytes,
+                "memory of daemon and working process beside the state, with so much written",
+            ),
         }
     }
 
@@ -246,6 +254,7 @@ impl Rows {
                         self.recovery.samples.push(second);
                     }
                 }
+                Kind::BareForks => self.bare_fork.samples.push(first),
                 Kind::Holds => {}
             }
         }
@@ -253,8 +262,8 @@ impl Rows {
 
     /// Those that were measured.
     fn measured(self) -> impl Iterator<Item = Sampled> {
-        let Self { write, commit, both, commit_later, restore, recovery, beside_state, .. } = self;
-        let all = [write, commit, both, commit_later, restore, recovery, beside_state];
+        let Self { write, commit, both, commit_later, restore, recovery, bare_fork, beside_state, .. } = self;
+        let all = [write, commit, both, commit_later, restore, recovery, bare_fork, beside_state];
         all.into_iter().filter(|row| !row.samples.is_empty())
     }
 }

@@ -13,7 +13,7 @@ use super::super::process::Shared;
 use super::written::{PAGE, Written};
 use crate::faults::null_write;
 use crate::faults::trigger::monotonic_ns;
-use crashbed::{Daemon, Error, Failure, LoggedVec, Outcome, Recoverable, Tx};
+use crashbed::{Daemon, Error, Failure, LoggedVec, MechanismKind, Outcome, Recoverable, Tx};
 use crashbed_policies::CheckpointResume;
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -42,12 +42,14 @@ pub(super) enum Kind {
     CommitsLater,
     /// To write and to crash: time of the daemon's part of the restore, and of the whole recovery.
     Crashes,
+    /// To write, and to fork bare: time until the child's first instruction, and 0.
+    BareForks,
     /// To write, and to leave it at that, for whoever looks at its memory: its process, and 0.
     Holds,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Commits, Self::CommitsLater, Self::Crashes, Self::Holds];
+    const ALL: [Self; 5] = [Self::Commits, Self::CommitsLater, Self::Crashes, Self::BareForks, Self::Holds];
 }
 
 /// An order: what, how much is written in each lap, how many laps, and how many before them that do not count.
@@ -96,8 +98,8 @@ pub(super) struct Board(Shared<[AtomicU64; 3 + 2 * MOST_LAPS]>);
 const LEFT: usize = 0;
 /// Bytes that each of them writes.
 const WRITTEN: usize = 1;
-/// The last instant before the present fault.
-const FAULT: usize = 2;
+/// The last instant before the present fault, or the first of a bare fork.
+const STAMP: usize = 2;
 
 impl Board {
     pub(super) fn new() -> io::Result<Self> {
@@ -161,6 +163,7 @@ pub(super) fn whole_pages(bytes: &[u8]) -> (usize, usize) {
 
 /// A contestant's place in the tree.
 pub(super) struct Contestant<'a> {
+    pub(super) mechanism: MechanismKind,
     pub(super) state_bytes: usize,
     pub(super) board: &'a Board,
     pub(super) socket: &'a UnixStream,
@@ -195,7 +198,7 @@ impl Contestant<'_> {
             }
             for lap in 0..order.warm_up + order.laps {
                 value = value % (UNCOMMITTED - 1) + 1;
-                let samples = lap_of(tx, state, order, value)?;
+                let samples = lap_of(tx, state, order, value, &self.board.0[STAMP])?;
                 if let Some(lap) = lap.checked_sub(order.warm_up) {
                     self.board.put(lap, samples);
                 }
@@ -210,6 +213,10 @@ impl Contestant<'_> {
     fn crash_and_recover<S: Bytes>(&self, daemon: &mut Daemon<S>) -> crashbed::Result<()> {
         let written = Written::try_from(self.board.0[WRITTEN].load(Relaxed)).map_err(Error::program)?;
         done(&daemon.transaction(CheckpointResume, |tx, state: &mut S| {
+            if self.mechanism.returns_from_commits() {
+                // Each successor begins here.
+                tx.commit()?;
+            }
             if !is_committed(state, written) {
                 return Err(Failure::new("a successor found what its predecessor had not committed"));
             }
@@ -218,7 +225,7 @@ impl Contestant<'_> {
             if left > 0 {
                 self.board.0[LEFT].store(left - 1, Relaxed);
                 write(tx, state, written, UNCOMMITTED);
-                null_write(&self.board.0[FAULT]);
+                null_write(&self.board.0[STAMP]);
             }
             Ok(())
         })?)?;
@@ -232,7 +239,13 @@ impl Contestant<'_> {
 }
 
 /// A lap that does not end in a crash.
-fn lap_of<S: Bytes>(tx: &mut Tx<'_>, state: &mut S, order: Order, value: u8) -> Result<(u64, u64), Failure> {
+fn lap_of<S: Bytes>(
+    tx: &mut Tx<'_>,
+    state: &mut S,
+    order: Order,
+    value: u8,
+    stamp: &AtomicU64,
+) -> Result<(u64, u64), Failure> {
     let begun_ns = monotonic_ns();
     write(tx, state, order.written, value);
     let written_ns = monotonic_ns();
@@ -246,6 +259,11 @@ fn lap_of<S: Bytes>(tx: &mut Tx<'_>, state: &mut S, order: Order, value: u8) -> 
             let settling_ns = monotonic_ns();
             tx.wait(ticket)?;
             Ok((gone_on_ns - written_ns, monotonic_ns() - settling_ns))
+        }
+        Kind::BareForks => {
+            // SAFETY: a transaction that declares no threads has one, and the stamp is on the board, which all share.
+            let ns = unsafe { crashbed::floor::fork(stamp) };
+            ns.map(|ns| (ns, 0)).map_err(Failure::new)
         }
         Kind::Holds => Ok((std::process::id().into(), 0)),
         Kind::Commits | Kind::Crashes => {
