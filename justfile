@@ -25,6 +25,10 @@ storm:
 latency *ARGS:
     cargo run --release -- run recovery-latency {{ARGS}}
 
+# What commits, writes and restores cost under each mechanism
+mechanisms *ARGS:
+    cargo run --release -- run mechanism-cost {{ARGS}}
+
 # Each path of the engine beside its floor
 bench *ARGS:
     cargo bench {{ARGS}}

@@ -395,6 +395,17 @@ fn what_is_wrong_with_a_measure_has_its_line() {
     assert_unmeasured(&measure("pool", "records = 0"), 23, "measure.records", "at least 1");
     assert_unmeasured(&measure("heartbeat", "operation_us = [9, 3]"), 23, "measure.operation_us", "[9, 3] is no range");
     assert_unmeasured(&measure("live", "spares = [\"cold\", \"wram\"]"), 23, "measure.spares", "nearest is `warm`");
+    let mechanisms = |more: &str| measure("mechanisms", more);
+    assert_unmeasured(
+        &mechanisms("region = \"512 KiB\""),
+        23,
+        "measure.region",
+        "512 KiB is not measured; write 1 MiB to",
+    );
+    assert_unmeasured(&mechanisms("region = [\"8 GiB\"]"), 23, "measure.region", "8 GiB is not measured");
+    assert_unmeasured(&mechanisms("written_bytes = [64, 5000]"), 23, "measure.written_bytes", "5000 bytes are neither");
+    assert_unmeasured(&mechanisms("mechanism = \"undolog\""), 23, "measure.mechanism", "nearest is `undo-log`");
+    assert_unmeasured(&mechanisms("written = 64"), 23, "measure", "the nearest is `written_bytes`");
     let second = measure("pool", "") + &measure("erlang", "records = \"many\"");
     assert_unmeasured(&second, 27, "measure.records", "expected u64");
 }

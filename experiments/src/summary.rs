@@ -8,6 +8,7 @@ use answer::answer;
 use std::collections::BTreeMap;
 
 mod answer;
+pub(crate) mod costs;
 mod targets;
 
 /// What the summary is of.

@@ -350,3 +350,69 @@ fn a_suite_of_measures_alone_keeps_what_it_measured_before_it_was_interrupted() 
     assert!(summary.answer[0].contains("rounds of measures are missing"), "{:?}", summary.answer);
     nothing_is_left(folder.path());
 }
+
+#[test]
+fn mechanisms_take_turns_and_each_comes_back_from_its_crashes() {
+    let said = round("mechanisms", 3, r#"{"region": ["1 MiB", "2 MiB"], "written_bytes": [64, 16384, 16777216]}"#);
+    let (skipped, measured): (Vec<_>, Vec<_>) = said.iter().partition(|said| said["skipped"].is_string());
+    // Where the kernel tracks no writes there is no bare path; everything else must be there.
+    assert!(skipped.iter().all(|why| why["skipped"].as_str().unwrap().contains("the bare path")), "{skipped:?}");
+    let rows = |mechanism: &str| -> BTreeSet<&str> {
+        measured
+            .iter()
+            .filter(|row| row["levels"]["mechanism"] == mechanism)
+            .filter_map(|row| row["row"].as_str())
+            .collect()
+    };
+    for mechanism in crashbed::MechanismKind::ALL {
+        let all = ["write", "commit", "write-and-commit", "commit-later", "restore", "recovery", "beside-state"];
+        assert_eq!(rows(mechanism.name()), BTreeSet::from(all), "{mechanism}");
+    }
+    assert_eq!(rows("none"), BTreeSet::from(["write"]));
+    assert_eq!(measured.iter().filter(|row| row["row"] == "bare-fork").count(), 2 * 2);
+    for row in &measured {
+        // 16 MiB fit into neither region.
+        assert!(matches!(row["levels"]["written-bytes"].as_u64(), Some(64 | 16_384)), "{row}");
+        let samples = samples(row);
+        match row["row"].as_str() {
+            Some("beside-state") => {
+                assert_eq!((samples.len(), &row["unit"]), (1, &"bytes".into()), "{row}");
+                assert!(samples[0] >= row["levels"]["region-bytes"].as_u64().unwrap(), "{row}");
+            }
+            _ => assert_eq!((samples.len(), &row["unit"]), (3, &"ns".into()), "{row}"),
+        }
+    }
+    // Copy on write alone has copies of its own of what it wrote: one page, or four.
+    let private = |written: u64| {
+        let held = measured.iter().find(|row| {
+            row["row"] == "beside-state"
+                && row["levels"]["mechanism"] == "copy-on-write"
+                && row["levels"]["written-bytes"] == written
+        });
+        samples(held.unwrap())[0]
+    };
+    assert_eq!(private(16_384) - private(64), 3 * 4096);
+}
+
+#[test]
+fn the_suite_of_mechanisms_opens_with_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = "name = \"small\"\nquestion = \"What do they cost?\"\nseed = 1\n[[measure]]\nname = \"mechanisms\"\nrounds = 2\n\
+                 laps = 10\nregion = [\"1 MiB\", \"64 MiB\"]\nwritten_bytes = [64, 4096, 65536, 524288]\n";
+    std::fs::write(folder.path().join("small.toml"), suite).unwrap();
+    let output = crashbed(folder.path(), &["run", "small.toml", "--out", "out"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let out = folder.path().join("out");
+    let summary = results::load(&out).unwrap().summary.unwrap();
+    assert!(summary.complete, "{:?}", summary.skipped);
+    assert!(summary.answer[0].starts_with("Cheapest for writing and committing"), "{:?}", summary.answer);
+    // Twenty samples each: enough to be held against each other.
+    let dirty: Vec<_> =
+        summary.targets.iter().filter(|target| target.measured.starts_with("dirty-pages, 16 pages")).collect();
+    assert!(dirty.len() >= 2 && dirty.iter().any(|target| target.reached.is_some()), "{:?}", summary.targets);
+    for plot in ["commit-cost", "change-cost", "restore-cost", "recovery-cost"] {
+        assert!(out.join(format!("plots/{plot}.png")).exists(), "{plot}");
+    }
+    assert!(!out.join("plots/outcomes.png").exists());
+    nothing_is_left(folder.path());
+}

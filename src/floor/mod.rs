@@ -1,10 +1,12 @@
 //! The floor: the least that this kernel allows, by bare system calls and as fast as they can be put together.
 //!
 //! A latency alone says as much about the machine as about the engine. So the same paths are walked without the engine,
-//! in the same run. There are two kinds:
+//! in the same run. There are three kinds:
 //!
 //! - [`Daemon::floor`]: a whole recovery, in the daemon itself, with its region, its mechanism and its first operation.
 //! - [`laps`]: a piece of one ([`Path`]) without any region, in a process of one thread.
+//! - [`BareCommits`] and [`fork()`](fork()): a commit of written pages, copying them back, and a fork of whatever process, lap by lap
+//!   between those of others.
 //!
 //! No policy, no records, no limits, no checks. What stays are the two calls by which each child dies with its parent:
 //! nothing here may outlive the tree. Both sides of a hand-over have faulted in what they will touch before anything is
@@ -23,7 +25,9 @@
 
 mod board;
 mod child;
+mod commit;
 mod faults;
+mod fork;
 mod kills;
 mod lap;
 mod path;
@@ -31,12 +35,14 @@ mod processes;
 mod threads;
 mod track;
 
+pub use commit::BareCommits;
+pub use fork::fork;
 pub use path::{Extent, Path, laps};
 
 use crate::daemon::Daemon;
 use crate::error::{Error, Result};
 use crate::recoverable::Recoverable;
-use crate::sys::Errno;
+use crate::sys::{Errno, signal};
 use crate::transaction::Tx;
 use std::time::Duration;
 
@@ -123,6 +129,15 @@ impl<S: Recoverable + Default> Daemon<S> {
         mechanism.end(region).map_err(failed("opening the gate"))?;
         lap
     }
+}
+
+/// Makes sure that this process may fork bare children, and hears of their ends.
+fn be_alone() -> Result<()> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    if threads != 1 {
+        return Err(Error::Threads { threads });
+    }
+    signal::keep_ended_children().map_err(failed("taking SIGCHLD as by default"))
 }
 
 fn failed(what: &'static str) -> impl Fn(Errno) -> Error {

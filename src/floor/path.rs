@@ -1,8 +1,7 @@
 //! The paths that a recovery is made of, each by itself: names, and what each takes.
 
 use super::{faults, kills, threads};
-use crate::error::{Error, Result};
-use crate::sys::signal;
+use crate::error::Result;
 use std::fmt;
 
 /// A path that is measured without a region, between a process and others that it forks.
@@ -94,15 +93,11 @@ impl Path {
 /// In a process with one thread, which is not a tree's: it forks, maps shared memory, and takes SIGCHLD as by default.
 ///
 /// # Errors
-/// [`Error::Threads`] where the process has several, [`Error::Memory`] where a region does not fit, [`Error::System`]
-/// where the kernel refuses a call that the path cannot do without, [`Error::Floor`] where a process ended otherwise
+/// [`Error::Threads`](crate::Error::Threads) where the process has several, [`Error::Memory`](crate::Error::Memory) where a region does not fit, [`Error::System`](crate::Error::System)
+/// where the kernel refuses a call that the path cannot do without, [`Error::Floor`](crate::Error::Floor) where a process ended otherwise
 /// than planned.
 pub fn laps(path: Path, extent: Extent, laps: usize) -> Result<Vec<u64>> {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    if threads != 1 {
-        return Err(Error::Threads { threads });
-    }
-    signal::keep_ended_children().map_err(super::failed("taking SIGCHLD as by default"))?;
+    super::be_alone()?;
     match path {
         Path::FaultToHandler => faults::to_handler(laps),
         Path::FaultToSpinningProcess => faults::to_process(faults::Wait::Spinning, laps),

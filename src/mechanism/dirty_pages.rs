@@ -87,15 +87,16 @@ impl Mechanism for DirtyPages {
 
     fn commit(&self, region: &Region, mailbox: &Mailbox, until: Until) -> Result<Option<u32>, Refused> {
         point::pass(Point::Stage);
+        let mut found = Found::default();
         let number = if until == Until::Asked && !region.may_be_swapped {
             let mut piece = Piece::new(region, mailbox);
-            stage::each_written(region, Pages::Touched, |_| {}, |page| piece.add(page))?;
+            stage::each_written(region, Pages::Touched, |run| found.add(run), |page| piece.add(page))?;
             point::pass(Point::Staged);
             piece.ask(true)
         } else {
             let mut list = List::new(region, mailbox);
             let add = |at| list.add(Span { start: at, len: PAGE });
-            stage::each_written(region, Pages::Touched, |_| {}, add)?;
+            stage::each_written(region, Pages::Touched, |run| found.add(run), add)?;
             point::pass(Point::Staged);
             list.ask(true)
         };
@@ -107,7 +108,7 @@ impl Mechanism for DirtyPages {
         };
         if until != Until::LastOfAll {
             // What is not protected is found once more, nothing worse.
-            let _ = Pagemap::own().and_then(|table| table.protect(region.parts.state));
+            let _ = Pagemap::own().and_then(|table| found.0.map_or(Ok(()), |around| table.protect(around)));
         }
         Ok(outstanding)
     }
@@ -223,6 +224,18 @@ impl Mechanism for DirtyPages {
         copy(log(region).bodies(), region.parts.state);
         UNKNOWN.store(true, Ordering::Relaxed);
         true
+    }
+}
+
+/// The least span around what a commit has found, since the kernel looks at every page of what it is to protect.
+#[derive(Default)]
+struct Found(Option<Span>);
+
+impl Found {
+    /// Adds a run behind those before.
+    fn add(&mut self, run: Span) {
+        let start = self.0.map_or(run.start, |around| around.start);
+        self.0 = Some(Span { start, len: run.end() - start });
     }
 }
 

@@ -10,6 +10,7 @@ mod erlang;
 mod gather;
 mod heartbeat;
 mod live;
+mod mechanisms;
 mod nested;
 mod pool;
 mod process;
@@ -39,7 +40,7 @@ pub struct Row {
 }
 
 /// All measures.
-pub const TABLE: [Row; 8] = [
+pub const TABLE: [Row; 9] = [
     row::<bare::Bare>("bare", "the pieces of the floor: notices, starts, kills and stops by bare system calls"),
     row::<pool::Pool>("pool", "a plain pool of worker processes over socket pairs: a crash fails over to the idle one"),
     row::<erlang::Erlang>("erlang", "an Erlang/OTP supervisor that restarts a crashed process, where OTP is installed"),
@@ -47,6 +48,10 @@ pub const TABLE: [Row; 8] = [
     row::<storm::Storm>("storm", "so many crashes a second for so long: what is lost, what grows, who is left"),
     row::<steady::Steady>("steady", "throughput of `kv` without a crash: plain processes beside the engine's commits"),
     row::<nested::Nested>("nested", "child transactions as checkpoints: what a crash costs a program of nested calls"),
+    row::<mechanisms::Mechanisms>(
+        "mechanisms",
+        "what a commit, a write and a restore cost under each mechanism, and bare",
+    ),
     row::<heartbeat::Heartbeat>("heartbeat", "a heartbeat's deadline: false alarms, and the time to notice a hang"),
 ];
 
@@ -86,6 +91,9 @@ pub enum MeasureError {
     /// The kernel refused something, or a process went away.
     #[error(transparent)]
     System(#[from] io::Error),
+    /// The engine refused something.
+    #[error(transparent)]
+    Engine(#[from] crashbed::Error),
     /// A process of the measure did not do what was planned.
     #[error("{0}")]
     Unplanned(String),

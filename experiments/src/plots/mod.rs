@@ -10,6 +10,7 @@ mod heading;
 mod heartbeat;
 mod legend;
 mod lost_operations;
+mod mechanism_cost;
 mod nested;
 mod outcomes;
 mod panels;
@@ -47,6 +48,14 @@ pub enum Plot {
     Heartbeat,
     /// Steps done again in a program of nested calls, by the place of the crash.
     Nested,
+    /// A commit's cost by mechanism, against the pages written.
+    CommitCost,
+    /// The same with the writes before it.
+    ChangeCost,
+    /// The cost of a daemon's part of a restore.
+    RestoreCost,
+    /// The cost of a crash, until the successor's first operation is done.
+    RecoveryCost,
 }
 
 /// Why a plot could not be drawn or written.
@@ -73,7 +82,11 @@ impl PlotError {
 
 impl Plot {
     /// All plots, in the order of the report.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
+        Self::CommitCost,
+        Self::ChangeCost,
+        Self::RestoreCost,
+        Self::RecoveryCost,
         Self::Starts,
         Self::Costs,
         Self::Outcomes,
@@ -84,7 +97,7 @@ impl Plot {
         Self::Nested,
     ];
 
-    /// The plots that a run asks for, in the order of the report: those of starts, costs and heartbeats only where it
+    /// The plots that a run asks for, in the order of the report: those of starts, costs, heartbeats and mechanisms only where it
     /// varied or measured these, all others wherever it made trials.
     pub fn of(summary: &Summary, trials: &[Trial]) -> Vec<Self> {
         let applies = |plot: &Self| match plot {
@@ -92,6 +105,10 @@ impl Plot {
             Self::Costs => costs::applies(summary),
             Self::Heartbeat => heartbeat::applies(summary),
             Self::Nested => nested::applies(summary),
+            Self::CommitCost => mechanism_cost::COMMIT.applies(summary),
+            Self::ChangeCost => mechanism_cost::CHANGE.applies(summary),
+            Self::RestoreCost => mechanism_cost::RESTORE.applies(summary),
+            Self::RecoveryCost => mechanism_cost::RECOVERY.applies(summary),
             Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => !trials.is_empty(),
         };
         Self::ALL.into_iter().filter(applies).collect()
@@ -108,6 +125,10 @@ impl Plot {
             Self::Costs => "spare-costs",
             Self::Heartbeat => "heartbeat",
             Self::Nested => "nested",
+            Self::CommitCost => "commit-cost",
+            Self::ChangeCost => "change-cost",
+            Self::RestoreCost => "restore-cost",
+            Self::RecoveryCost => "recovery-cost",
         }
     }
 
@@ -122,6 +143,10 @@ impl Plot {
             Self::Costs => costs::TITLE,
             Self::Heartbeat => heartbeat::TITLE,
             Self::Nested => nested::TITLE,
+            Self::CommitCost => mechanism_cost::COMMIT.title,
+            Self::ChangeCost => mechanism_cost::CHANGE.title,
+            Self::RestoreCost => mechanism_cost::RESTORE.title,
+            Self::RecoveryCost => mechanism_cost::RECOVERY.title,
         }
     }
 
@@ -136,6 +161,10 @@ impl Plot {
             Self::Costs => costs::READING,
             Self::Heartbeat => heartbeat::READING,
             Self::Nested => nested::READING,
+            Self::CommitCost => mechanism_cost::COMMIT.reading,
+            Self::ChangeCost => mechanism_cost::CHANGE.reading,
+            Self::RestoreCost => mechanism_cost::RESTORE.reading,
+            Self::RecoveryCost => mechanism_cost::RECOVERY.reading,
         }
     }
 
@@ -149,6 +178,10 @@ impl Plot {
             Self::Costs => costs::sheet(summary),
             Self::Heartbeat => heartbeat::sheet(summary),
             Self::Nested => nested::sheet(summary),
+            Self::CommitCost => mechanism_cost::COMMIT.sheet(summary),
+            Self::ChangeCost => mechanism_cost::CHANGE.sheet(summary),
+            Self::RestoreCost => mechanism_cost::RESTORE.sheet(summary),
+            Self::RecoveryCost => mechanism_cost::RECOVERY.sheet(summary),
         }
     }
 

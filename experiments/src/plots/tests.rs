@@ -5,6 +5,7 @@ use super::style::text_width;
 use super::*;
 use crate::record::{Distribution, Measurement, Unit};
 use crate::sample_trials::run;
+use crate::summary::costs::made_up::row;
 use crate::summary::{Run, summarize};
 
 /// The plots that every run has.
@@ -54,6 +55,24 @@ fn heartbeats() -> Vec<Measurement> {
     rows
 }
 
+/// What mechanisms cost, over seven decades.
+fn mechanism_costs() -> Vec<Measurement> {
+    let mut rows = Vec::new();
+    for (region_bytes, pages) in [(1 << 20, 3), (64 << 20, 5), (1 << 30, 5)] {
+        for (written, number) in (0..pages).map(|power| 4096 << (3 * power)).zip(1_u64..).chain([(64, 1)]) {
+            for name in ["commit", "write-and-commit", "restore", "recovery"] {
+                for (mechanism, factor) in [("copy-on-write", 400), ("full-copy", 90_000_000), ("undo-log", 11)] {
+                    rows.push(row(name, mechanism, region_bytes, written, factor * number));
+                }
+            }
+            for name in ["bare-commit", "bare-write-and-commit", "bare-copy-back"] {
+                rows.push(row(name, "", region_bytes, written, 300 * number));
+            }
+        }
+    }
+    rows
+}
+
 /// Data from nothing to far more than a run has, each with a name.
 fn cases() -> Vec<(&'static str, Vec<Trial>)> {
     let faults = |n: usize| (0..n).map(|i| format!("fault-number-{i}")).collect::<Vec<_>>();
@@ -94,7 +113,11 @@ fn summary_of(trials: &[Trial]) -> Summary {
             planned_trials,
             missing_rounds: 0,
             floors: Vec::new(),
-            measurements: if has_starts { [heartbeats(), crate::nested::sample(51, 0)].concat() } else { Vec::new() },
+            measurements: if has_starts {
+                [heartbeats(), mechanism_costs(), crate::nested::sample(51, 0)].concat()
+            } else {
+                Vec::new()
+            },
             skipped: Vec::new(),
         },
         |_| false,
@@ -146,11 +169,9 @@ fn every_svg_is_xml_and_shows_the_levels() {
             assert!(shown.contains(plot.title()), "{case}: no title");
             let crashed = trials.iter().any(|trial| trial.crashes > 0);
             let has_data = match plot {
-                Plot::Starts | Plot::Costs | Plot::Heartbeat | Plot::Nested => {
-                    Plot::of(&summary, &trials).contains(&plot)
-                }
                 Plot::Outcomes => !trials.is_empty(),
                 Plot::RecoveryEcdf | Plot::Phases | Plot::LostOperations => crashed,
+                _ => Plot::of(&summary, &trials).contains(&plot),
             };
             assert_eq!(shown.contains("no data: because"), !has_data, "{case}, {plot:?}");
             if has_data && crashed && case != "long names" && ALWAYS.contains(&plot) {
@@ -206,6 +227,12 @@ fn plots_of_starts_are_drawn_where_starts_were_varied_and_name_them() {
     }
     assert!(svg(Plot::RecoveryEcdf).contains("start cold, load none"), "an ECDF of all starts mixed says nothing");
     assert!(svg(Plot::Phases).contains("checkpoint-resume, hot, busy"));
+    for plot in [Plot::CommitCost, Plot::ChangeCost, Plot::RestoreCost, Plot::RecoveryCost] {
+        for shown in ["region of 1 MiB", "region of 1 GiB", "undo-log", "full-copy", "pages written"] {
+            assert!(svg(plot).contains(shown), "{plot:?}: no {shown}");
+        }
+        assert_eq!(svg(plot).contains("bare system calls"), matches!(plot, Plot::CommitCost | Plot::ChangeCost));
+    }
     for load in ["nothing else runs", "load busy"] {
         assert!(svg(Plot::Heartbeat).contains(load), "no {load}");
     }

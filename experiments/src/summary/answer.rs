@@ -10,6 +10,8 @@ use crate::statistics::wilson;
 use crate::units::{bytes, count, duration, percent, three_digits};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod mechanism_cost;
+
 /// A median of fewer samples than this is not held against another in a sentence.
 const FEWEST: u64 = 20;
 
@@ -36,10 +38,14 @@ pub(super) fn answer(
 ) -> Vec<String> {
     let mut sentences = Vec::new();
     sentences.extend(unfinished(summary, planned));
-    sentences.extend(nested::sentences(summary, trials));
+    let said = sentences.len();
+    sentences.extend(nested::sentences(summary));
+    sentences.extend(mechanism_cost::sentences(summary));
     sentences.extend(targets::sentences(&summary.targets));
     if trials.is_empty() {
-        sentences.push(measured(summary));
+        if sentences.len() == said {
+            sentences.push(measured(summary));
+        }
         return sentences;
     }
     sentences.push(crashes(summary, trials));

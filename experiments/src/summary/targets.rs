@@ -1,4 +1,5 @@
-//! The targets of the suite `recovery-latency`, each with what the run measured of it.
+//! The targets of suites, each with what the run measured of it: here those of `recovery-latency`, in files of their own
+//! those of others.
 //!
 //! A pure function of cells, floors and measurements. A target is there only where the run has the cells that it is
 //! about; where only the other side is missing, it is there and says so. Ratios are of medians of one run. Where Erlang
@@ -21,7 +22,13 @@ const FIRST_OPERATION: &str = "crash to the first operation done";
 /// What is known of the side that something is held against: its time and what to remark, or why there is none.
 type Other = Result<(f64, Option<String>), String>;
 
+mod mechanism_cost;
+
 pub(super) fn targets(summary: &Summary) -> Vec<Target> {
+    [recovery_latency(summary), mechanism_cost::targets(summary)].concat()
+}
+
+fn recovery_latency(summary: &Summary) -> Vec<Target> {
     // A run in which every successor is forked after its crash asks for something else.
     if summary.cells.iter().all(|cell| cell.levels.spare == "cold") {
         return Vec::new();

@@ -2,10 +2,10 @@
 //! hidden.
 
 use crate::nested::{Row, depths, ways};
-use crate::record::{Summary, Trial};
+use crate::record::Summary;
 use crate::units::{bytes, count, duration, ratio, three_digits};
 
-pub(super) fn sentences(summary: &Summary, _: &[Trial]) -> Vec<String> {
+pub(super) fn sentences(summary: &Summary) -> Vec<String> {
     let rows = Row::all(summary);
     let Some(&deepest) = depths(&rows).last() else { return Vec::new() };
     let nested = Nested { rows: &rows };
@@ -135,7 +135,6 @@ impl<'a> Nested<'a, '_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::nested::sample;
     use crate::summary::{Run, summarize};
 
