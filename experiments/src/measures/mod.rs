@@ -8,6 +8,7 @@ mod bare;
 mod contest;
 mod erlang;
 mod gather;
+mod goodput;
 mod heartbeat;
 mod live;
 mod pool;
@@ -38,13 +39,17 @@ pub struct Row {
 }
 
 /// All measures.
-pub const TABLE: [Row; 7] = [
+pub const TABLE: [Row; 8] = [
     row::<bare::Bare>("bare", "the pieces of the floor: notices, starts, kills and stops by bare system calls"),
     row::<pool::Pool>("pool", "a plain pool of worker processes over socket pairs: a crash fails over to the idle one"),
     row::<erlang::Erlang>("erlang", "an Erlang/OTP supervisor that restarts a crashed process, where OTP is installed"),
     row::<live::Live>("live", "how long a recovery takes beside many live transactions, and their tree to start"),
     row::<storm::Storm>("storm", "so many crashes a second for so long: what is lost, what grows, who is left"),
     row::<steady::Steady>("steady", "throughput of `kv` without a crash: plain processes beside the engine's commits"),
+    row::<goodput::Goodput>(
+        "goodput",
+        "useful work of `stencil` against the time between crashes and the interval of commits",
+    ),
     row::<heartbeat::Heartbeat>("heartbeat", "a heartbeat's deadline: false alarms, and the time to notice a hang"),
 ];
 
