@@ -6,6 +6,7 @@
 mod axis;
 mod costs;
 mod ecdf;
+mod goodput;
 mod heading;
 mod heartbeat;
 mod legend;
@@ -44,6 +45,8 @@ pub enum Plot {
     Costs,
     /// A heartbeat's deadline against false alarms and the time to notice a hang.
     Heartbeat,
+    /// Useful work against the interval of commits.
+    Goodput,
 }
 
 /// Why a plot could not be drawn or written.
@@ -70,7 +73,8 @@ impl PlotError {
 
 impl Plot {
     /// All plots, in the order of the report.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Goodput,
         Self::Starts,
         Self::Costs,
         Self::Outcomes,
@@ -80,13 +84,14 @@ impl Plot {
         Self::Heartbeat,
     ];
 
-    /// The plots that a run asks for, in the order of the report: those of starts, costs and heartbeats only where it
+    /// The plots that a run asks for, in the order of the report: those of starts, costs, heartbeats and goodput only where it
     /// varied or measured these, all others wherever it made trials.
     pub fn of(summary: &Summary, trials: &[Trial]) -> Vec<Self> {
         let applies = |plot: &Self| match plot {
             Self::Starts => starts::applies(trials),
             Self::Costs => costs::applies(summary),
             Self::Heartbeat => heartbeat::applies(summary),
+            Self::Goodput => goodput::applies(summary),
             Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => !trials.is_empty(),
         };
         Self::ALL.into_iter().filter(applies).collect()
@@ -102,6 +107,7 @@ impl Plot {
             Self::Starts => "recovery-by-start",
             Self::Costs => "spare-costs",
             Self::Heartbeat => "heartbeat",
+            Self::Goodput => "goodput",
         }
     }
 
@@ -115,6 +121,7 @@ impl Plot {
             Self::Starts => starts::TITLE,
             Self::Costs => costs::TITLE,
             Self::Heartbeat => heartbeat::TITLE,
+            Self::Goodput => goodput::TITLE,
         }
     }
 
@@ -128,6 +135,7 @@ impl Plot {
             Self::Starts => starts::READING,
             Self::Costs => costs::READING,
             Self::Heartbeat => heartbeat::READING,
+            Self::Goodput => goodput::READING,
         }
     }
 
@@ -140,6 +148,7 @@ impl Plot {
             Self::Starts => starts::sheet(summary, trials),
             Self::Costs => costs::sheet(summary),
             Self::Heartbeat => heartbeat::sheet(summary),
+            Self::Goodput => goodput::sheet(summary),
         }
     }
 

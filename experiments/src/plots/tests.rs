@@ -3,6 +3,7 @@
 use super::sheet::{Align, Shape, Sheet};
 use super::style::text_width;
 use super::*;
+use crate::goodput::sample::{AS_MODELLED, Made};
 use crate::record::{Distribution, Measurement, Unit};
 use crate::sample_trials::run;
 use crate::summary::{Run, summarize};
@@ -54,6 +55,19 @@ fn heartbeats() -> Vec<Measurement> {
     rows
 }
 
+/// Goodput of mechanisms under several times between crashes, from none that is useful to nearly all.
+fn goodputs() -> Vec<Measurement> {
+    let mut rows = Vec::new();
+    for (place, mechanism) in ["copy-on-write", "dirty-pages", "full-copy"].into_iter().enumerate() {
+        for mtbf_ms in [3, 20, 80, 320, 90_000] {
+            let costs = crate::daly::Costs { mtbf_ns: mtbf_ms as f64 * 1e6, ..AS_MODELLED.costs };
+            let made = Made { mechanism, mtbf_ms, costs, slower: 1.0 + place as f64 / 10.0, ..AS_MODELLED };
+            rows.extend(made.rows(&[1, 2, 4, 8, 16, 32, 64, 128]));
+        }
+    }
+    rows
+}
+
 /// Data from nothing to far more than a run has, each with a name.
 fn cases() -> Vec<(&'static str, Vec<Trial>)> {
     let faults = |n: usize| (0..n).map(|i| format!("fault-number-{i}")).collect::<Vec<_>>();
@@ -83,7 +97,7 @@ fn cases() -> Vec<(&'static str, Vec<Trial>)> {
     ]
 }
 
-/// A summary of the trials, with heartbeats where these have several starts.
+/// A summary of the trials, with heartbeats and goodput where these have several starts.
 fn summary_of(trials: &[Trial]) -> Summary {
     let has_starts = trials.iter().any(|trial| trial.levels.spare == "hot");
     let planned_trials = trials.len() as u64;
@@ -94,7 +108,7 @@ fn summary_of(trials: &[Trial]) -> Summary {
             planned_trials,
             missing_rounds: 0,
             floors: Vec::new(),
-            measurements: if has_starts { heartbeats() } else { Vec::new() },
+            measurements: if has_starts { [heartbeats(), goodputs()].concat() } else { Vec::new() },
             skipped: Vec::new(),
         },
         |_| false,
@@ -146,7 +160,9 @@ fn every_svg_is_xml_and_shows_the_levels() {
             assert!(shown.contains(plot.title()), "{case}: no title");
             let crashed = trials.iter().any(|trial| trial.crashes > 0);
             let has_data = match plot {
-                Plot::Starts | Plot::Costs | Plot::Heartbeat => Plot::of(&summary, &trials).contains(&plot),
+                Plot::Starts | Plot::Costs | Plot::Heartbeat | Plot::Goodput => {
+                    Plot::of(&summary, &trials).contains(&plot)
+                }
                 Plot::Outcomes => !trials.is_empty(),
                 Plot::RecoveryEcdf | Plot::Phases | Plot::LostOperations => crashed,
             };

@@ -2,6 +2,8 @@
 //!
 //! Nothing here ranks one policy or mechanism over another: the trials of a short run do not carry that.
 
+mod goodput;
+
 use super::{floor_of, name_of, notice_class, struck, tally, targets};
 use crate::record::{Distribution, Summary, Trial, Verdict};
 use crate::statistics::wilson;
@@ -34,6 +36,7 @@ pub(super) fn answer(
 ) -> Vec<String> {
     let mut sentences = Vec::new();
     sentences.extend(unfinished(summary, planned));
+    sentences.extend(goodput::sentences(summary, trials));
     sentences.extend(targets::sentences(&summary.targets));
     if trials.is_empty() {
         sentences.push(measured(summary));

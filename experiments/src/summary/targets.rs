@@ -4,6 +4,8 @@
 //! about; where only the other side is missing, it is there and says so. Ratios are of medians of one run. Where Erlang
 //! or the pool was measured in several ways, its fastest counts: the hardest to be held against.
 
+mod goodput;
+
 use super::{floor_of, name_of};
 use crate::record::{Cell, Floor, Level, Levels, Measurement, Summary, Target};
 use crate::units::{at_most, bytes, count, duration, ratio, three_digits};
@@ -22,6 +24,10 @@ const FIRST_OPERATION: &str = "crash to the first operation done";
 type Other = Result<(f64, Option<String>), String>;
 
 pub(super) fn targets(summary: &Summary) -> Vec<Target> {
+    [goodput::targets(summary), latency(summary)].concat()
+}
+
+fn latency(summary: &Summary) -> Vec<Target> {
     // A run in which every successor is forked after its crash asks for something else.
     if summary.cells.iter().all(|cell| cell.levels.spare == "cold") {
         return Vec::new();

@@ -31,6 +31,9 @@ const HEARTBEAT: Duration = Duration::from_secs(3_600);
 const FIRST: u64 = 4;
 const BY_ITSELF: u64 = 40;
 
+/// Asks for no more laps, where else one stands.
+const NO_MORE: [u64; 4] = [0; 4];
+
 /// What a daemon is asked for, as four words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lap {
@@ -89,20 +92,21 @@ impl Bed {
     /// Makes a lap, whose result has been proved; the ledger has what came of it.
     pub(super) fn lap(&mut self, lap: Lap) -> Result<&Ledger, MeasureError> {
         self.socket.set_read_timeout(Some(Duration::from_nanos(lap.lasts_ns.saturating_mul(4)) + HEARTBEAT / 60))?;
-        for word in lap.to_words() {
-            self.socket.write_all(&word.to_le_bytes())?;
-        }
+        self.ask(lap.to_words())?;
         self.socket
             .read_exact(&mut [0])
             .map_err(|error| MeasureError::Unplanned(format!("no result of {lap:?}: {error}; see above")))?;
         Ok(&self.ledger)
     }
 
-    /// Ends the tree in order.
-    pub(super) fn end(self) -> Result<(), MeasureError> {
-        let Self { socket, mut tree, .. } = self;
-        drop(socket);
-        tree.wait().map_err(|how| MeasureError::Unplanned(format!("a tree ended with {how}")))
+    fn ask(&mut self, words: [u64; 4]) -> io::Result<()> {
+        words.iter().try_for_each(|word| self.socket.write_all(&word.to_le_bytes()))
+    }
+
+    /// Ends the tree in order. To close the socket is not enough: trees that were started later have a copy of it.
+    pub(super) fn end(mut self) -> Result<(), MeasureError> {
+        self.ask(NO_MORE)?;
+        self.tree.wait().map_err(|how| MeasureError::Unplanned(format!("a tree ended with {how}")))
     }
 }
 
@@ -126,7 +130,11 @@ fn serve(daemon: &mut Daemon<Grids>, heat: Heat, mut socket: &UnixStream, ledger
                 return Ok(());
             }
         }
-        let lap = Lap::from_words(words.map(u64::from_le_bytes));
+        let words = words.map(u64::from_le_bytes);
+        if words == NO_MORE {
+            return Ok(());
+        }
+        let lap = Lap::from_words(words);
         ledger.clear();
         match daemon.transaction(CheckpointResume, |tx, grids| transaction(tx, grids, heat, lap, ledger))? {
             Outcome::Done(()) => {}
@@ -156,6 +164,8 @@ fn transaction(tx: &mut Tx<'_>, grids: &mut Grids, heat: Heat, lap: Lap, ledger:
         planned(crash)?;
         ledger.succeed(entry.began_ns + lap.due_ns(entry.crashes), now_ns, grids.steps());
     } else {
+        // The grids of the lap before make room for the new ones.
+        *grids = Grids::default();
         grids.load(heat);
         tx.commit()?;
         ledger.note_step(by_itself(tx, grids)?);

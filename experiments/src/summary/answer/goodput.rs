@@ -1,0 +1,48 @@
+//! Useful work against crashes and commits: the best interval that was measured, and what Daly's formula says of it.
+
+use crate::goodput::{Point, Series, percent, why};
+use crate::record::{Summary, Trial};
+use crate::units::{count, duration, three_digits};
+
+pub(super) fn sentences(summary: &Summary, _: &[Trial]) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for series in Series::all(summary) {
+        let Some(best) = series.best() else { continue };
+        sentences.push(at_best(&series, best));
+        sentences.extend(why(&series, best));
+    }
+    sentences
+}
+
+fn at_best(series: &Series<'_>, best: &Point<'_>) -> String {
+    let Series { mechanism, mtbf_ms, costs, .. } = series;
+    let model = series.model(best.commit_every).useful;
+    let scatter = best.goodput.p50_ci.map_or(String::new(), |(low, high)| {
+        format!(" ({} to {} over {})", percent(low / 1e6), percent(high / 1e6), count(best.goodput.n, "lap", "laps"))
+    });
+    format!(
+        "{mechanism}, a crash every {} ({mtbf_ms} ms asked for): of {} intervals, a commit every {} ({}) was best, with \
+         {} of the time useful{scatter}; Young's optimum is {}, Daly's {}, and his formula gives {} there for commits of \
+         {} and restarts of {}: measured {}.",
+        duration(costs.mtbf_ns),
+        series.points.len(),
+        count(best.commit_every, "step", "steps"),
+        duration(series.interval_ns(best.commit_every)),
+        percent(best.share()),
+        duration(costs.young_interval_ns()),
+        duration(costs.daly_interval_ns()),
+        percent(model),
+        duration(costs.commit_ns),
+        duration(costs.restart_ns),
+        beside(best.share() / model)
+    )
+}
+
+/// By how much a figure is more or less than what it is held against.
+fn beside(over: f64) -> String {
+    match (over - 1.0) * 100.0 {
+        less if less < -0.05 => format!("{} % less", three_digits(-less)),
+        more if more > 0.05 => format!("{} % more", three_digits(more)),
+        _ => "the same".to_owned(),
+    }
+}
