@@ -25,8 +25,11 @@ pub struct Series<'a> {
     pub mtbf_ms: u64,
     /// The size of the plate's grids.
     pub state_bytes: u64,
-    /// What the model asks for, as measured.
+    /// What the model asks for, as measured: a commit and a restart with the slower steps after them.
     pub costs: Costs,
+    /// What a commit makes the transaction wait for, and the time from a crash to its successor: the means without these
+    /// steps.
+    pub waits_ns: (f64, f64),
     /// A step without commits and crashes.
     pub step_ns: f64,
     /// A point for each interval, shortest first.
@@ -44,7 +47,8 @@ pub struct Point<'a> {
     pub crashes: &'a Distribution,
     /// Where the time of a lap went.
     pub spent: Spent,
-    /// The mean of a commit and of a restart at this interval; `None` where there was none.
+    /// What a commit and a restart cost in the mean at this interval, the slower steps after them included; `None` where
+    /// there was none.
     pub commit_ns: Option<f64>,
     /// As above.
     pub restart_ns: Option<f64>,
@@ -55,9 +59,9 @@ pub struct Point<'a> {
 pub struct Spent {
     /// In steps that were kept: the goodput, and by how much they were slower than a step by itself.
     pub kept: f64,
-    /// In commits that became true.
+    /// In commits that became true, and the slower steps after them.
     pub commits: f64,
-    /// Between a crash and its successor's first instruction.
+    /// Between a crash and its successor's first instruction, and in the slower steps after that.
     pub restarts: f64,
     /// In work that was lost.
     pub lost: f64,
@@ -100,9 +104,10 @@ impl<'a> Series<'a> {
                 state_bytes,
                 costs: Costs {
                     mtbf_ns: median("between-crashes")?,
-                    commit_ns: median("commit-mean")?,
-                    restart_ns: median("restart-mean")?,
+                    commit_ns: median("commit-cost")?,
+                    restart_ns: median("restart-cost")?,
                 },
+                waits_ns: (median("commit-mean")?, median("restart-mean")?),
                 step_ns: median("step")?,
                 points,
             };
@@ -152,8 +157,8 @@ fn point<'a>(commit_every: u64, rows: &BTreeMap<&str, &'a Distribution>) -> Opti
             restarts: share("restarts")?,
             lost: share("lost")?,
         },
-        commit_ns: rows.get("commit-mean").map(|mean| mean.p50),
-        restart_ns: rows.get("restart-mean").map(|mean| mean.p50),
+        commit_ns: rows.get("commit-cost").map(|mean| mean.p50),
+        restart_ns: rows.get("restart-cost").map(|mean| mean.p50),
     })
 }
 

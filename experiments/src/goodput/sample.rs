@@ -65,8 +65,10 @@ impl Made {
             row("restarts", Unit::Millionths, million(shares.restarts)),
             row("lost", Unit::Millionths, million(shares.lost)),
             row("step", Unit::Ns, self.step_ns),
-            row("commit-mean", Unit::Ns, commit_ns),
-            row("restart-mean", Unit::Ns, restart_ns),
+            row("commit-mean", Unit::Ns, commit_ns * 0.75),
+            row("commit-cost", Unit::Ns, commit_ns),
+            row("restart-mean", Unit::Ns, restart_ns * 0.5),
+            row("restart-cost", Unit::Ns, restart_ns),
             row("between-crashes", Unit::Ns, mtbf_ns),
             row("crashes", Unit::Count, 10.0),
         ]

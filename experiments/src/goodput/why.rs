@@ -25,7 +25,7 @@ pub fn why(series: &Series<'_>, point: &Point<'_>) -> Option<String> {
     let mut parts = vec![
         (
             spent.kept - point.share(),
-            format!("in steps, which took {} × as long as by themselves between commits and crashes", ratio(slower)),
+            format!("in steps, which took {} × as long as by themselves, the first ones apart", ratio(slower)),
         ),
         (
             spent.commits - model.commits,

@@ -137,15 +137,28 @@ impl Goodput {
         let share = |name, note| row(name, Unit::Millionths, note);
         Rows {
             goodput: share("goodput", "steps kept times the time of one by itself, over the time of the lap"),
-            kept: share("kept", "share of the lap in steps that were kept"),
-            commits: share("commits", "share of the lap in commits that became true"),
-            restarts: share("restarts", "share of the lap from a crash to its successor's first instruction"),
+            kept: share("kept", "share of the lap in steps that were kept, but for what they were slower at first"),
+            commits: share("commits", "share of the lap in commits that became true, and in slower steps after them"),
+            restarts: share(
+                "restarts",
+                "share of the lap from a crash to its successor, and in slower steps after that",
+            ),
             lost: share("lost", "share of the lap in work that was lost, commits that did not become true included"),
             step: row("step", Unit::Ns, "a step by itself: the median of 40 before the lap, without commit and crash"),
-            commit: row("commit", Unit::Ns, "a commit, as the transaction sees it"),
+            commit: row("commit", Unit::Ns, "a commit, as the transaction waits for it"),
             commit_mean: row("commit-mean", Unit::Ns, "the mean of the commits of a lap"),
+            commit_cost: row(
+                "commit-cost",
+                Unit::Ns,
+                "that mean, and by how much longer the two steps after a commit take in the mean of a lap",
+            ),
             restart: row("restart", Unit::Ns, "from a crash to its successor's first instruction"),
             restart_mean: row("restart-mean", Unit::Ns, "the mean of the restarts of a lap"),
+            restart_cost: row(
+                "restart-cost",
+                Unit::Ns,
+                "that mean, and by how much longer the two steps after a restart take in the mean of a lap",
+            ),
             between: row("between-crashes", Unit::Ns, "time of a lap over its crashes"),
             crashes: row("crashes", Unit::Count, "crashes in a lap"),
             again: row("steps-again", Unit::Count, "steps of a lap that were done and lost"),
@@ -163,8 +176,10 @@ struct Rows {
     step: Sampled,
     commit: Sampled,
     commit_mean: Sampled,
+    commit_cost: Sampled,
     restart: Sampled,
     restart_mean: Sampled,
+    restart_cost: Sampled,
     between: Sampled,
     crashes: Sampled,
     again: Sampled,
@@ -179,8 +194,8 @@ impl Rows {
         self.goodput.samples.push(share(u128::from(entry.kept_steps) * u128::from(ledger.step_ns())));
         let parts = [
             (&mut self.kept, entry.kept_ns),
-            (&mut self.commits, entry.commits_ns),
-            (&mut self.restarts, entry.restarts_ns),
+            (&mut self.commits, entry.commits_ns.saturating_add_signed(entry.after_commits_ns)),
+            (&mut self.restarts, entry.restarts_ns.saturating_add_signed(entry.after_restarts_ns)),
             (&mut self.lost, entry.lost_ns),
         ];
         for (row, ns) in parts {
@@ -189,31 +204,21 @@ impl Rows {
         self.step.samples.push(ledger.step_ns());
         self.commit.samples.extend(ledger.commits_ns());
         self.commit_mean.samples.extend(entry.commits_ns.checked_div(entry.commits));
+        self.commit_cost.samples.extend(entry.commit_cost_ns());
         self.restart.samples.extend(ledger.restarts_ns());
         self.restart_mean.samples.extend(entry.restarts_ns.checked_div(entry.crashes));
+        self.restart_cost.samples.extend(entry.restart_cost_ns());
         self.between.samples.extend(lap_ns.checked_div(entry.crashes));
         self.crashes.samples.push(entry.crashes);
         self.again.samples.push(entry.lost_steps);
     }
 
     fn said(self) -> Vec<Said> {
-        let Self { goodput, kept, commits, restarts, lost, step, .. } = self;
-        let Self { commit, commit_mean, restart, restart_mean, between, crashes, again, .. } = self;
-        let rows = [
-            goodput,
-            kept,
-            commits,
-            restarts,
-            lost,
-            step,
-            commit,
-            commit_mean,
-            restart,
-            restart_mean,
-            between,
-            crashes,
-            again,
-        ];
-        rows.into_iter().filter(|row| !row.samples.is_empty()).map(Said::Row).collect()
+        let Self { goodput, kept, commits, restarts, lost, step, between, crashes, again, .. } = self;
+        let Self { commit, commit_mean, commit_cost, restart, restart_mean, restart_cost, .. } = self;
+        let shares = [goodput, kept, commits, restarts, lost];
+        let costs = [step, commit, commit_mean, commit_cost, restart, restart_mean, restart_cost];
+        let rows = shares.into_iter().chain(costs).chain([between, crashes, again]);
+        rows.filter(|row| !row.samples.is_empty()).map(Said::Row).collect()
     }
 }

@@ -27,6 +27,8 @@ use std::time::Duration;
 
 /// Nobody is to be taken for hung here.
 const HEARTBEAT: Duration = Duration::from_secs(3_600);
+/// Steps that touch all of the plate: one writes one of its two grids.
+const TOUCHING: u64 = 2;
 /// Steps before a lap: those that touch the grids for the first time, and those that tell what a step takes by itself.
 const FIRST: u64 = 4;
 const BY_ITSELF: u64 = 40;
@@ -178,7 +180,11 @@ fn transaction(tx: &mut Tx<'_>, grids: &mut Grids, heat: Heat, lap: Lap, ledger:
     loop {
         step(tx, grids)?;
         ledger.did(grids.steps());
-        if grids.steps() - committed == lap.commit_every {
+        let stretch = grids.steps() - committed;
+        if stretch == TOUCHING.min(lap.commit_every) {
+            ledger.first_steps(monotonic_ns(), stretch);
+        }
+        if stretch == lap.commit_every {
             ledger.commit_begins(monotonic_ns());
             tx.commit()?;
             let now_ns = monotonic_ns();

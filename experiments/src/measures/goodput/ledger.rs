@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Each stretch of time is in one of the four, and together they are the lap. Steps are kept once a commit holds them;
-//! what none holds at the end is lost. A crash comes between any two instructions, so an entry is written beside the one
+//! what none holds at the end is lost. The first steps after a commit or a restart, which touch each page for the first
+//! time, take longer than those after them: of kept steps, that is a cost of the commit or restart, and counts there. A crash comes between any two instructions, so an entry is written beside the one
 //! before and becomes true by one store ([`Ledger::write`]).
 
 use crate::measures::process::Shared;
@@ -15,7 +16,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Words of an entry.
-const WORDS: usize = 14;
+const WORDS: usize = 19;
 /// Commits and restarts of a lap whose times are kept one by one: the newest.
 const COMMITS: usize = 1 << 14;
 const RESTARTS: usize = 1 << 10;
@@ -33,12 +34,15 @@ pub(super) struct Entry {
     committing: u64,
     /// The steps that the commit under way is to hold took so long.
     pending_ns: u64,
+    /// By how much the first of the steps since `since_ns` took longer, and whether they came after a restart (1) or not.
+    late_ns: i64,
+    after_restart: u64,
     /// Steps that the plate's last commit holds, counted from the plate's beginning.
     pub(super) committed: u64,
     /// Steps that the lap has kept, and that were done and lost.
     pub(super) kept_steps: u64,
     pub(super) lost_steps: u64,
-    /// Steps whose commit is true took so long, crashes and commits apart.
+    /// Steps whose commit is true took so long, but for what counts as a cost of commits and restarts.
     pub(super) kept_ns: u64,
     /// Commits, and their time.
     pub(super) commits: u64,
@@ -48,41 +52,35 @@ pub(super) struct Entry {
     /// Crashes, and the time from each to its successor's first instruction.
     pub(super) crashes: u64,
     pub(super) restarts_ns: u64,
+    /// By how much the first steps of kept stretches took longer, by what these came after; and how many came after a
+    /// restart.
+    pub(super) after_commits_ns: i64,
+    pub(super) after_restarts_ns: i64,
+    pub(super) kept_after_restart: u64,
 }
 
 impl Entry {
     fn to_words(self) -> [u64; WORDS] {
-        let Self {
-            began_ns,
-            ended_ns,
-            since_ns,
-            committing,
-            pending_ns,
-            committed,
-            kept_steps,
-            lost_steps,
-            kept_ns,
-            commits,
-            commits_ns,
-            lost_ns,
-            crashes,
-            restarts_ns,
-        } = self;
         [
-            began_ns,
-            ended_ns,
-            since_ns,
-            committing,
-            pending_ns,
-            committed,
-            kept_steps,
-            lost_steps,
-            kept_ns,
-            commits,
-            commits_ns,
-            lost_ns,
-            crashes,
-            restarts_ns,
+            self.began_ns,
+            self.ended_ns,
+            self.since_ns,
+            self.committing,
+            self.pending_ns,
+            self.late_ns.cast_unsigned(),
+            self.after_restart,
+            self.committed,
+            self.kept_steps,
+            self.lost_steps,
+            self.kept_ns,
+            self.commits,
+            self.commits_ns,
+            self.lost_ns,
+            self.crashes,
+            self.restarts_ns,
+            self.after_commits_ns.cast_unsigned(),
+            self.after_restarts_ns.cast_unsigned(),
+            self.kept_after_restart,
         ]
     }
 
@@ -93,6 +91,8 @@ impl Entry {
             since_ns,
             committing,
             pending_ns,
+            late_ns,
+            after_restart,
             committed,
             kept_steps,
             lost_steps,
@@ -102,13 +102,20 @@ impl Entry {
             lost_ns,
             crashes,
             restarts_ns,
+            after_commits_ns,
+            after_restarts_ns,
+            kept_after_restart,
         ] = words;
+        let [late_ns, after_commits_ns, after_restarts_ns] =
+            [late_ns, after_commits_ns, after_restarts_ns].map(u64::cast_signed);
         Self {
             began_ns,
             ended_ns,
             since_ns,
             committing,
             pending_ns,
+            late_ns,
+            after_restart,
             committed,
             kept_steps,
             lost_steps,
@@ -118,6 +125,9 @@ impl Entry {
             lost_ns,
             crashes,
             restarts_ns,
+            after_commits_ns,
+            after_restarts_ns,
+            kept_after_restart,
         }
     }
 
@@ -133,13 +143,19 @@ impl Entry {
 
     /// A commit that holds `steps` is true; it ended at `now`.
     fn commit_done(self, now_ns: u64, steps: u64) -> Self {
+        let (after_commit, after_restart) = if self.after_restart == 1 { (0, self.late_ns) } else { (self.late_ns, 0) };
         Self {
             committing: 0,
             pending_ns: 0,
+            late_ns: 0,
+            after_restart: 0,
             since_ns: now_ns,
             committed: steps,
             kept_steps: self.kept_steps + steps - self.committed,
-            kept_ns: self.kept_ns + self.pending_ns,
+            kept_ns: (self.kept_ns + self.pending_ns).saturating_sub_signed(self.late_ns),
+            after_commits_ns: self.after_commits_ns + after_commit,
+            after_restarts_ns: self.after_restarts_ns + after_restart,
+            kept_after_restart: self.kept_after_restart + self.after_restart,
             commits: self.commits + 1,
             commits_ns: self.commits_ns + (now_ns - self.since_ns),
             ..self
@@ -161,6 +177,8 @@ impl Entry {
         Self {
             committing: 0,
             pending_ns: 0,
+            late_ns: 0,
+            after_restart: 1,
             since_ns: now_ns,
             lost_steps: self.lost_steps + done - found,
             crashes: self.crashes + 1,
@@ -184,6 +202,23 @@ impl Entry {
     pub(super) fn lap_ns(&self) -> u64 {
         self.ended_ns - self.began_ns
     }
+
+    /// What a commit has cost in the mean, the slower steps after it included; `None` without one.
+    pub(super) fn commit_cost_ns(&self) -> Option<u64> {
+        // The lap's beginning is a commit's end, too.
+        let after = mean(self.after_commits_ns, self.commits - self.kept_after_restart).unwrap_or(0);
+        Some(self.commits_ns.checked_div(self.commits)?.saturating_add_signed(after))
+    }
+
+    /// The same of a restart.
+    pub(super) fn restart_cost_ns(&self) -> Option<u64> {
+        let after = mean(self.after_restarts_ns, self.kept_after_restart).unwrap_or(0);
+        Some(self.restarts_ns.checked_div(self.crashes)?.saturating_add_signed(after))
+    }
+}
+
+fn mean(sum: i64, count: u64) -> Option<i64> {
+    sum.checked_div(i64::try_from(count).ok()?)
 }
 
 /// The ledger: written by the one transaction that there is at a time, read by whoever shares it.
@@ -251,6 +286,14 @@ impl Ledger {
         self.head[DONE].store(steps, Relaxed);
     }
 
+    /// The first `count` steps after a commit or a restart were done at `now`.
+    pub(super) fn first_steps(&self, now_ns: u64, count: u64) {
+        let entry = self.entry();
+        let took_ns = now_ns - entry.since_ns;
+        let late_ns = took_ns.checked_signed_diff(count * self.step_ns()).unwrap_or(0);
+        self.write(Entry { late_ns, ..entry });
+    }
+
     /// A commit begins.
     pub(super) fn commit_begins(&self, now_ns: u64) {
         self.write(self.entry().commit_begins(now_ns));
@@ -311,6 +354,8 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Next {
         Step,
+        /// The same, the first after a commit or restart.
+        FirstStep,
         Commit,
         /// A commit that becomes true, with a crash before it is entered.
         CommitThenCrash,
@@ -320,7 +365,8 @@ mod tests {
     }
 
     fn next() -> impl Strategy<Value = (Next, u64)> {
-        let kinds = [Next::Step, Next::Step, Next::Commit, Next::CommitThenCrash, Next::CrashInCommit, Next::Crash];
+        let kinds =
+            [Next::Step, Next::FirstStep, Next::Commit, Next::CommitThenCrash, Next::CrashInCommit, Next::Crash];
         (prop::sample::select(kinds.to_vec()), 1..1_000_u64)
     }
 
@@ -330,11 +376,12 @@ mod tests {
         fn every_nanosecond_and_every_step_is_entered_once(events in prop::collection::vec(next(), 0..60), first in 0..9_u64) {
             let ledger = Ledger::new().unwrap();
             let (mut now, mut steps, mut committed) = (1_000, first, first);
+            ledger.note_step(300);
             ledger.begin(now, first);
             let (mut kept, mut lost, mut commits, mut crashes, mut restarts) = (0, 0, 0, 0, 0);
             for (event, ns) in &events {
                 now += ns;
-                if !matches!(event, Next::Step | Next::Crash) {
+                if !matches!(event, Next::Step | Next::FirstStep | Next::Crash) {
                     ledger.commit_begins(now);
                     now += ns;
                 }
@@ -342,6 +389,12 @@ mod tests {
                     Next::Step => {
                         steps += 1;
                         ledger.did(steps);
+                        continue;
+                    }
+                    Next::FirstStep => {
+                        steps += 1;
+                        ledger.did(steps);
+                        ledger.first_steps(now, 1);
                         continue;
                     }
                     Next::Commit => ledger.commit_done(now, steps),
@@ -365,7 +418,10 @@ mod tests {
             ledger.end(now + 7);
             let entry = ledger.entry();
             prop_assert_eq!(entry.lap_ns(), now + 7 - 1_000);
-            prop_assert_eq!(entry.kept_ns + entry.commits_ns + entry.lost_ns + entry.restarts_ns, entry.lap_ns());
+            let after = entry.after_commits_ns + entry.after_restarts_ns;
+            let all = entry.kept_ns + entry.commits_ns + entry.lost_ns + entry.restarts_ns;
+            prop_assert_eq!(all.saturating_add_signed(after), entry.lap_ns());
+            prop_assert!(entry.kept_after_restart <= crashes);
             prop_assert_eq!((entry.kept_steps, entry.lost_steps), (kept, lost + steps - committed));
             prop_assert_eq!((entry.commits, entry.crashes, entry.restarts_ns), (commits, crashes, restarts));
             prop_assert_eq!(ledger.commits_ns().len() as u64, commits);
@@ -385,5 +441,27 @@ mod tests {
         ledger.end(301);
         let entry = ledger.entry();
         assert_eq!((entry.kept_ns, entry.commits_ns, entry.lost_ns, entry.restarts_ns), (100, 30, 1, 70));
+    }
+
+    #[test]
+    fn steps_that_are_slower_at_first_are_a_cost_of_what_they_come_after() {
+        let ledger = Ledger::new().unwrap();
+        ledger.note_step(100);
+        ledger.begin(1_000, 0);
+        // Two steps that take 50 longer, and a third; then a commit of 30.
+        ledger.first_steps(1_250, 2);
+        ledger.did(3);
+        ledger.commit_begins(1_350);
+        ledger.commit_done(1_380, 3);
+        // A crash 20 into the next step, a restart of 500, and a step that takes 9 longer.
+        ledger.succeed(1_400, 1_900, 3);
+        ledger.first_steps(2_009, 1);
+        ledger.did(4);
+        ledger.commit_begins(2_009);
+        ledger.commit_done(2_019, 4);
+        ledger.end(2_019);
+        let entry = ledger.entry();
+        assert_eq!((entry.kept_steps, entry.kept_ns, entry.lost_ns), (4, 400, 20));
+        assert_eq!((entry.commit_cost_ns(), entry.restart_cost_ns()), (Some(20 + 50), Some(500 + 9)));
     }
 }

@@ -22,8 +22,8 @@ fn at_best(series: &Series<'_>, best: &Point<'_>) -> String {
     });
     format!(
         "{mechanism}, a crash every {} ({mtbf_ms} ms asked for): of {} intervals, a commit every {} ({}) was best, with \
-         {} of the time useful{scatter}; Young's optimum is {}, Daly's {}, and his formula gives {} there for commits of \
-         {} and restarts of {}: measured {}.",
+         {} of the time useful{scatter}; Young's optimum is {}, Daly's {}, and his formula gives {} there for commits that \
+         cost {} (a wait of {}, and slower steps after it) and restarts that cost {} ({} to the successor): measured {}.",
         duration(costs.mtbf_ns),
         series.points.len(),
         count(best.commit_every, "step", "steps"),
@@ -33,7 +33,9 @@ fn at_best(series: &Series<'_>, best: &Point<'_>) -> String {
         duration(costs.daly_interval_ns()),
         percent(model),
         duration(costs.commit_ns),
+        duration(series.waits_ns.0),
         duration(costs.restart_ns),
+        duration(series.waits_ns.1),
         beside(best.share() / model)
     )
 }
