@@ -42,9 +42,11 @@ pub(super) struct Goodput {
     /// Cells along a side of the plate; its state is two grids of them.
     #[serde(deserialize_with = "levels::side")]
     size: u32,
-    /// How long a lap is, in mean times between crashes: it has about so many crashes.
+    /// How long a lap is, in mean times between crashes: it has about so many crashes. But no shorter than so many
+    /// milliseconds, so that laps with many crashes scatter less where that is cheap.
     #[serde(deserialize_with = "levels::positive")]
     crashes: u64,
+    least_ms: u64,
 }
 
 impl Default for Goodput {
@@ -52,11 +54,12 @@ impl Default for Goodput {
         let many = |numbers: &[u64]| numbers.iter().copied().filter_map(NonZeroU64::new).collect();
         Self {
             mechanism: ["full-copy", "copy-on-write", "dirty-pages"].map(str::to_owned).to_vec(),
-            mtbf_ms: many(&[20, 80, 320]),
+            mtbf_ms: many(&[25, 100, 400]),
             commit_every: many(&[1, 2, 4, 8, 16, 32, 64, 128]),
             // Two grids of 8 MiB.
             size: 1_022,
-            crashes: 10,
+            crashes: 6,
+            least_ms: 1_000,
         }
     }
 }
@@ -99,7 +102,7 @@ impl Measure for Goodput {
                 let asked = Lap {
                     commit_every: cell.every.get(),
                     mtbf_ns,
-                    lasts_ns: mtbf_ns.saturating_mul(self.crashes),
+                    lasts_ns: mtbf_ns.saturating_mul(self.crashes).max(self.least_ms.saturating_mul(1_000_000)),
                     seed: xxh3_64_with_seed(&lap.to_le_bytes(), round.seed ^ mtbf_ns),
                 };
                 rows[place].note(beds[cell.mechanism].lap(asked)?);

@@ -21,16 +21,17 @@ fn at_best(series: &Series<'_>, best: &Point<'_>) -> String {
         format!(" ({} to {} over {})", percent(low / 1e6), percent(high / 1e6), count(best.goodput.n, "lap", "laps"))
     });
     format!(
-        "{mechanism}, a crash every {} ({mtbf_ms} ms asked for): of {} intervals, a commit every {} ({}) was best, with \
-         {} of the time useful{scatter}; Young's optimum is {}, Daly's {}, and his formula gives {} there for commits that \
-         cost {} (a wait of {}, and slower steps after it) and restarts that cost {} ({} to the successor): measured {}.",
+        "Under {mechanism} with a crash every {} ({mtbf_ms} ms asked for), a commit every {} ({}) was the best of {} \
+         intervals: {} of the time was useful{scatter}. Daly's optimum is {}, Young's {}; his formula gives {} for the \
+         measured interval, with commits that cost {} (a wait of {}, and slower steps after it) and restarts that cost {} \
+         ({} to the successor): measured {}.",
         duration(costs.mtbf_ns),
-        series.points.len(),
         count(best.commit_every, "step", "steps"),
         duration(series.interval_ns(best.commit_every)),
+        series.points.len(),
         percent(best.share()),
-        duration(costs.young_interval_ns()),
         duration(costs.daly_interval_ns()),
+        duration(costs.young_interval_ns()),
         percent(model),
         duration(costs.commit_ns),
         duration(series.waits_ns.0),
