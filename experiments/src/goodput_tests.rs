@@ -113,3 +113,14 @@ fn few_laps_say_nothing_of_the_target() {
     assert_eq!((target.ratio, target.reached), (None, None));
     assert_eq!(target.remark.as_deref(), Some("5 laps are too few for a median"));
 }
+
+#[test]
+fn where_nothing_is_useful_there_is_no_ratio() {
+    let hopeless = Costs { mtbf_ns: 100.0, ..AS_MODELLED.costs };
+    let summary = summary_of(&[Made { costs: hopeless, ..AS_MODELLED }]);
+    let target = &summary.targets[0];
+    assert_eq!((target.ratio, target.reached), (None, None));
+    assert!(said(&summary)[0].contains("0 % of the time was useful"), "{:?}", said(&summary));
+    let read: Summary = serde_json::from_str(&serde_json::to_string(&summary).unwrap()).unwrap();
+    assert_eq!(read.targets, summary.targets);
+}

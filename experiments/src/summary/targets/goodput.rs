@@ -27,5 +27,8 @@ fn of(series: &Series<'_>) -> Option<Target> {
         return Some(Target { remark: Some(remark), ..row });
     }
     let over = best.share() / model;
+    if !(over.is_finite() && over > 0.0) {
+        return Some(Target { remark: Some("no step was kept, or none would be by the formula".to_owned()), ..row });
+    }
     Some(Target { remark: why(series, best), ..row.with_ratio(over.max(1.0 / over)) })
 }
