@@ -52,6 +52,8 @@ pub struct Point<'a> {
     pub commit_ns: Option<f64>,
     /// As above.
     pub restart_ns: Option<f64>,
+    /// The mean time between crashes at this interval; `None` where there was none.
+    pub between_ns: Option<f64>,
 }
 
 /// Where the time of laps went, in shares of it: medians over the laps.
@@ -71,6 +73,11 @@ impl Point<'_> {
     /// The median of the goodput, as a share.
     pub fn share(&self) -> f64 {
         self.goodput.p50 / 1e6
+    }
+
+    /// How many times longer than by itself a step took, but for the first ones after a commit or restart.
+    pub fn slower(&self) -> f64 {
+        self.spent.kept / self.share()
     }
 }
 
@@ -126,6 +133,15 @@ impl<'a> Series<'a> {
         commit_every as f64 * self.step_ns
     }
 
+    /// The useful share that the model gives for a point with its own steps, commits, restarts and crashes in the place of
+    /// the series'; `None` where some of these are not known.
+    pub fn model_of(&self, point: &Point<'_>) -> Option<f64> {
+        let costs = Costs { mtbf_ns: point.between_ns?, commit_ns: point.commit_ns?, restart_ns: point.restart_ns? };
+        let slower = point.slower();
+        (slower.is_finite() && slower > 0.0)
+            .then(|| costs.useful_fraction(self.interval_ns(point.commit_every) * slower) / slower)
+    }
+
     /// What the model says of an interval.
     pub fn model(&self, commit_every: u64) -> Shares {
         self.costs.shares(self.interval_ns(commit_every))
@@ -159,6 +175,7 @@ fn point<'a>(commit_every: u64, rows: &BTreeMap<&str, &'a Distribution>) -> Opti
         },
         commit_ns: rows.get("commit-cost").map(|mean| mean.p50),
         restart_ns: rows.get("restart-cost").map(|mean| mean.p50),
+        between_ns: rows.get("between-crashes").map(|mean| mean.p50),
     })
 }
 

@@ -87,8 +87,15 @@ fn a_difference_is_explained_by_slower_steps_where_these_made_it() {
     let [target] = &summary.targets[..] else { panic!("{:?}", summary.targets) };
     assert_eq!(target.reached, Some(false));
     let why = target.remark.as_ref().unwrap();
-    assert!(why.starts_with("Of the ") && why.contains("are in steps, which took 1.15 × as long"), "{why}");
-    assert!(!why.contains("in commits") && !why.contains("in restarts"), "{why}");
+    assert!(
+        why.contains(" fewer of the time were useful")
+            && why.contains("more went into steps, which took 1.15 × as long"),
+        "{why}"
+    );
+    let measured = percent(Series::all(&summary)[0].best().unwrap().share());
+    let own = why.rsplit_once("alone the formula gives ").unwrap().1;
+    assert!(why.contains("with the steps (1.15 ms)") && own.starts_with(&measured), "{why}");
+    assert!(!why.contains("into commits") && !why.contains("into restarts"), "{why}");
     assert!(summary.answer.contains(why) && summary.answer[0].contains("% less"), "{:?}", summary.answer);
 }
 
@@ -97,10 +104,13 @@ fn a_difference_is_explained_by_commits_where_these_made_it_and_more_is_explaine
     // Rare crashes, so that the longest interval is the best one.
     let costs = Costs { mtbf_ns: 100e9, commit_ns: 40e6, restart_ns: 1e6 };
     let made = |last_commit| Made { mtbf_ms: 100_000, costs, last_commit, ..AS_MODELLED };
-    for (last_commit, word) in [(1.3, "less"), (0.3, "more")] {
+    for (last_commit, word, went) in [(1.3, "less", "more"), (0.3, "more", "fewer")] {
         let summary = summary_of(&[made(last_commit)]);
         let why = summary.targets[0].remark.as_ref().unwrap();
-        assert!(why.contains("are in commits (") && !why.contains("in steps"), "{last_commit}: {why}");
+        assert!(
+            why.contains(&format!("{went} went into commits (")) && !why.contains("into steps"),
+            "{last_commit}: {why}"
+        );
         assert!(why.contains(&format!("{} ms each", three_digits(40.0 * last_commit))), "{why}");
         assert!(said(&summary)[0].contains(word), "{:?}", said(&summary));
     }

@@ -20,17 +20,16 @@ pub fn why(series: &Series<'_>, point: &Point<'_>) -> Option<String> {
     }
     let Point { spent, .. } = point;
     let each = |ns: Option<f64>| ns.map_or("none came true".to_owned(), |ns| format!("{} each", duration(ns)));
-    let slower = spent.kept / point.share();
     // More of a part than the model has leaves less for useful work.
     let mut parts = vec![
         (
             spent.kept - point.share(),
-            format!("in steps, which took {} × as long as by themselves, the first ones apart", ratio(slower)),
+            format!("steps, which took {} × as long as by themselves, the first ones apart", ratio(point.slower())),
         ),
         (
             spent.commits - model.commits,
             format!(
-                "in commits ({} of the time and {}, by the formula {})",
+                "commits ({} of the time and {}, by the formula {})",
                 super::percent(spent.commits),
                 each(point.commit_ns),
                 super::percent(model.commits)
@@ -39,7 +38,7 @@ pub fn why(series: &Series<'_>, point: &Point<'_>) -> Option<String> {
         (
             spent.restarts - model.restarts,
             format!(
-                "in restarts ({} of the time and {}, by the formula {})",
+                "restarts ({} of the time and {}, by the formula {})",
                 super::percent(spent.restarts),
                 each(point.restart_ns),
                 super::percent(model.restarts)
@@ -48,21 +47,31 @@ pub fn why(series: &Series<'_>, point: &Point<'_>) -> Option<String> {
         (
             spent.lost - model.lost,
             format!(
-                "in lost work ({} of the time in {} crashes a lap, by the formula {})",
+                "lost work ({} of the time in {} crashes a lap, by the formula {})",
                 super::percent(spent.lost),
                 three_digits(point.crashes.p50),
                 super::percent(model.lost)
             ),
         ),
     ];
-    parts.retain(|(part, _)| part / between >= NAMED);
+    parts.retain(|(part, _)| part.abs() >= NAMED * between.abs());
     parts.sort_by(|(a, _), (b, _)| b.abs().total_cmp(&a.abs()));
-    let points = |share: f64| three_digits(share.abs() * 100.0);
-    let named: Vec<String> = parts.iter().map(|(part, what)| format!("{} are {what}", points(*part))).collect();
-    let mut said = match named.is_empty() {
-        true => format!("The {} points between the two are in no part of the time by itself", points(between)),
-        false => format!("Of the {} points between the two, {}", points(between), named.join(", ")),
+    let points = |share: f64, more: &str, less: &str| {
+        let word = if share > 0.0 { more } else { less };
+        format!("{} points {word}", three_digits(share.abs() * 100.0))
     };
+    let named: Vec<String> =
+        parts.iter().map(|(part, into)| format!("{} went into {into}", points(*part, "more", "fewer"))).collect();
+    let named = if named.is_empty() { "in no part of the time by itself".to_owned() } else { named.join(", ") };
+    let mut said =
+        format!("{} of the time were useful than by the formula: {named}", points(-between, "more", "fewer"));
+    if let Some(own) = series.model_of(point) {
+        said += &format!(
+            "; with the steps ({}), commits, restarts and crashes of this interval alone the formula gives {}",
+            duration(series.step_ns * point.slower()),
+            super::percent(own)
+        );
+    }
     if point.goodput.p50_ci.is_some_and(|(low, high)| (low / 1e6..=high / 1e6).contains(&model.useful)) {
         said += "; the laps scatter as far as the formula's value";
     }

@@ -147,7 +147,7 @@ impl Goodput {
                 "share of the lap from a crash to its successor, and in slower steps after that",
             ),
             lost: share("lost", "share of the lap in work that was lost, commits that did not become true included"),
-            step: row("step", Unit::Ns, "a step by itself: the median of 40 before the lap, without commit and crash"),
+            step: row("step", Unit::Ns, "a step by itself: the mean of 60 before the lap, without commit and crash"),
             commit: row("commit", Unit::Ns, "a commit, as the transaction waits for it"),
             commit_mean: row("commit-mean", Unit::Ns, "the mean of the commits of a lap"),
             commit_cost: row(
