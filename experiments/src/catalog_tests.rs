@@ -396,7 +396,9 @@ fn what_is_wrong_with_a_measure_has_its_line() {
     assert_unmeasured(&measure("heartbeat", "operation_us = [9, 3]"), 23, "measure.operation_us", "[9, 3] is no range");
     assert_unmeasured(&measure("live", "spares = [\"cold\", \"wram\"]"), 23, "measure.spares", "nearest is `warm`");
     let undo = measure("goodput", "mechanism = [\"full-copy\", \"undo-log\"]");
-    assert_unmeasured(&undo, 23, "measure.mechanism", "does not declare what it writes, as `undo-log` needs");
+    assert_unmeasured(&undo, 23, "measure.mechanism", "does not declare what it writes, as it must under `undo-log`");
+    let fork = measure("goodput", "mechanism = \"fork\"");
+    assert_unmeasured(&fork, 23, "measure.mechanism", "as they do not under `fork`: leave that out");
     assert_unmeasured(&measure("goodput", "size = 3"), 23, "measure.size", "3 is no side of a plate");
     assert_unmeasured(&measure("goodput", "mtbf_ms = [9, 0]"), 23, "measure.mtbf_ms", "nonzero");
     let second = measure("pool", "") + &measure("erlang", "records = \"many\"");

@@ -55,24 +55,29 @@ impl Default for Goodput {
         Self {
             mechanism: ["full-copy", "copy-on-write", "dirty-pages"].map(str::to_owned).to_vec(),
             mtbf_ms: many(&[25, 100, 400]),
-            commit_every: many(&[1, 2, 4, 8, 16, 32, 64, 128]),
+            commit_every: many(&[2, 4, 8, 16, 32, 64, 128]),
             // Two grids of 8 MiB.
             size: 1_022,
-            crashes: 6,
+            crashes: 7,
             least_ms: 1_000,
         }
     }
 }
 
-/// Reads mechanisms that a plate can be kept by.
+/// Reads mechanisms that a plate can be kept by, and whose successors begin the transaction's function anew.
 fn mechanisms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let names = levels::mechanisms(deserializer)?;
-    match names.iter().find(|name| name.parse().is_ok_and(MechanismKind::needs_declared_writes)) {
-        None => Ok(names),
-        Some(name) => Err(de::Error::custom(format!(
-            "the workload `stencil` does not declare what it writes, as `{name}` needs it: leave that out"
-        ))),
+    for (name, mechanism) in names.iter().filter_map(|name| Some((name, name.parse::<MechanismKind>().ok()?))) {
+        let why = match mechanism {
+            _ if mechanism.needs_declared_writes() => {
+                "the workload `stencil` does not declare what it writes, as it must under"
+            }
+            _ if mechanism.returns_from_commits() => "a lap counts on successors that begin anew, as they do not under",
+            _ => continue,
+        };
+        return Err(de::Error::custom(format!("{why} `{name}`: leave that out")));
     }
+    Ok(names)
 }
 
 /// A combination of levels, by the places of mechanism, time between crashes and interval in their lists.
