@@ -7,6 +7,7 @@
 //! where the rest of the time went.
 
 mod bed;
+mod entry;
 mod ledger;
 
 use super::said::{Said, Sampled};
@@ -200,22 +201,21 @@ impl Rows {
         let lap_ns = entry.lap_ns().max(1);
         let share = |ns: u128| u64::try_from(ns * MILLION / u128::from(lap_ns)).unwrap_or(u64::MAX);
         self.goodput.samples.push(share(u128::from(entry.kept_steps) * u128::from(ledger.step_ns())));
-        let parts = [
-            (&mut self.kept, entry.kept_ns),
-            (&mut self.commits, entry.commits_ns.saturating_add_signed(entry.after_commits_ns)),
-            (&mut self.restarts, entry.restarts_ns.saturating_add_signed(entry.after_restarts_ns)),
-            (&mut self.lost, entry.lost_ns),
-        ];
-        for (row, ns) in parts {
+        let rows = [&mut self.kept, &mut self.commits, &mut self.restarts, &mut self.lost];
+        for (row, ns) in rows.into_iter().zip(entry.spent_ns()) {
             row.samples.push(share(ns.into()));
         }
         self.step.samples.push(ledger.step_ns());
         self.commit.samples.extend(ledger.commits_ns());
-        self.commit_mean.samples.extend(entry.commits_ns.checked_div(entry.commits));
-        self.commit_cost.samples.extend(entry.commit_cost_ns());
+        if let Some((mean, cost)) = entry.commit_ns() {
+            self.commit_mean.samples.push(mean);
+            self.commit_cost.samples.push(cost);
+        }
         self.restart.samples.extend(ledger.restarts_ns());
-        self.restart_mean.samples.extend(entry.restarts_ns.checked_div(entry.crashes));
-        self.restart_cost.samples.extend(entry.restart_cost_ns());
+        if let Some((mean, cost)) = entry.restart_ns() {
+            self.restart_mean.samples.push(mean);
+            self.restart_cost.samples.push(cost);
+        }
         self.between.samples.extend(lap_ns.checked_div(entry.crashes));
         self.crashes.samples.push(entry.crashes);
         self.again.samples.push(entry.lost_steps);
