@@ -15,13 +15,14 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 mod check;
 
 /// The suites in the program, each with its text.
-const EMBEDDED: [(&str, &str); 6] = [
+const EMBEDDED: [(&str, &str); 7] = [
     ("quick", include_str!("../suites/quick.toml")),
     ("state-integrity", include_str!("../suites/state-integrity.toml")),
     ("documents", include_str!("../suites/documents.toml")),
     ("recovery-latency", include_str!("../suites/recovery-latency.toml")),
     ("nested", include_str!("../suites/nested.toml")),
     ("mechanism-cost", include_str!("../suites/mechanism-cost.toml")),
+    ("goodput", include_str!("../suites/goodput.toml")),
 ];
 
 /// Why there is no suite to run.

@@ -406,6 +406,12 @@ fn what_is_wrong_with_a_measure_has_its_line() {
     assert_unmeasured(&mechanisms("written_bytes = [64, 5000]"), 23, "measure.written_bytes", "5000 bytes are neither");
     assert_unmeasured(&mechanisms("mechanism = \"undolog\""), 23, "measure.mechanism", "nearest is `undo-log`");
     assert_unmeasured(&mechanisms("written = 64"), 23, "measure", "the nearest is `written_bytes`");
+    let undo = measure("goodput", "mechanism = [\"full-copy\", \"undo-log\"]");
+    assert_unmeasured(&undo, 23, "measure.mechanism", "does not declare what it writes, as it must under `undo-log`");
+    let fork = measure("goodput", "mechanism = \"fork\"");
+    assert_unmeasured(&fork, 23, "measure.mechanism", "as they do not under `fork`: leave that out");
+    assert_unmeasured(&measure("goodput", "size = 3"), 23, "measure.size", "3 is no side of a plate");
+    assert_unmeasured(&measure("goodput", "mtbf_ms = [9, 0]"), 23, "measure.mtbf_ms", "nonzero");
     let second = measure("pool", "") + &measure("erlang", "records = \"many\"");
     assert_unmeasured(&second, 27, "measure.records", "expected u64");
 }

@@ -59,12 +59,54 @@ impl Costs {
     pub fn useful_fraction(&self, interval_ns: f64) -> f64 {
         1.0 / self.expected_ns(1.0, interval_ns)
     }
+
+    /// Where the model's time goes, with a commit after every `interval_ns`.
+    ///
+    /// Of a stretch that takes `x = (τ+δ)/M`, `e^x − 1` attempts are crashed in the mean; each is followed by restarts, of
+    /// which the last is not crashed, in `M (e^(R/M) − 1)`. What is left of the expected time is lost work.
+    ///
+    /// # Panics
+    /// Where the interval is not above 0.
+    pub fn shares(&self, interval_ns: f64) -> Shares {
+        let Self { mtbf_ns, commit_ns, restart_ns } = *self;
+        let expected_ns = self.expected_ns(interval_ns, interval_ns);
+        let crashed = ((interval_ns + commit_ns) / mtbf_ns).exp_m1();
+        // Where no stretch is ever done, nearly all is lost.
+        if expected_ns.is_infinite() {
+            let restarts = -(-restart_ns / mtbf_ns).exp_m1();
+            return Shares { useful: 0.0, commits: 0.0, restarts, lost: 1.0 - restarts };
+        }
+        let restarts_ns = crashed * mtbf_ns * (restart_ns / mtbf_ns).exp_m1();
+        let lost_ns = crashed * mtbf_ns - interval_ns - commit_ns;
+        let share = |ns: f64| ns / expected_ns;
+        Shares {
+            useful: share(interval_ns),
+            commits: share(commit_ns),
+            restarts: share(restarts_ns),
+            lost: share(lost_ns.max(0.0)),
+        }
+    }
+}
+
+/// Shares of a program's time, from 0 to 1; together 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares {
+    /// Work that a commit holds.
+    pub useful: f64,
+    /// Commits that became true.
+    pub commits: f64,
+    /// From a crash until work goes on.
+    pub restarts: f64,
+    /// Work that crashes threw away, commits that they cut short included.
+    pub lost: f64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rand::rngs::ChaCha8Rng;
+    use rand::{RngExt, SeedableRng};
 
     const MINUTE: f64 = 60e9;
 
@@ -108,6 +150,59 @@ mod tests {
     #[should_panic(expected = "holds no work")]
     fn an_interval_of_nothing_is_refused() {
         costs(1.0, 10.0).expected_ns(1.0, 0.0);
+    }
+
+    /// Plays the model's program for so many stretches, crash by crash: the time of each of the four shares.
+    fn played(costs: &Costs, interval_ns: f64, stretches: u32, seed: u64) -> [f64; 4] {
+        let mut numbers = ChaCha8Rng::seed_from_u64(seed);
+        let mut crash_after = || -costs.mtbf_ns * (1.0 - numbers.random::<f64>()).ln();
+        let [mut useful, mut commits, mut restarts, mut lost] = [0.0; 4];
+        for _ in 0..stretches {
+            loop {
+                let crash = crash_after();
+                if crash >= interval_ns + costs.commit_ns {
+                    useful += interval_ns;
+                    commits += costs.commit_ns;
+                    break;
+                }
+                lost += crash;
+                // A restart that is crashed is begun again.
+                loop {
+                    let crash = crash_after();
+                    restarts += crash.min(costs.restart_ns);
+                    if crash >= costs.restart_ns {
+                        break;
+                    }
+                }
+            }
+        }
+        let all = useful + commits + restarts + lost;
+        [useful, commits, restarts, lost].map(|ns| ns / all)
+    }
+
+    #[test]
+    fn the_shares_are_those_of_a_program_that_is_played_crash_by_crash() {
+        // Commits, restarts and intervals in parts of the time between crashes, from rare crashes to hopeless ones.
+        for (commit, restart, interval) in
+            [(0.01, 0.002, 0.14), (0.05, 0.01, 0.3), (0.2, 0.5, 0.1), (0.02, 0.0, 1.5), (0.5, 1.0, 2.0)]
+        {
+            let costs = Costs { mtbf_ns: 1e6, commit_ns: commit * 1e6, restart_ns: restart * 1e6 };
+            let shares = costs.shares(interval * 1e6);
+            let model = [shares.useful, shares.commits, shares.restarts, shares.lost];
+            let played = played(&costs, interval * 1e6, 200_000, 7);
+            for (model, played) in model.iter().zip(played) {
+                assert!((model - played).abs() < 0.005, "{costs:?}, {interval}: {model}, played {played}");
+            }
+            assert!((shares.useful - costs.useful_fraction(interval * 1e6)).abs() < 1e-12);
+            assert!((model.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{model:?}");
+        }
+    }
+
+    #[test]
+    fn where_no_stretch_is_ever_done_nearly_all_is_lost() {
+        let shares = Costs { mtbf_ns: 1.0, commit_ns: 1.0, restart_ns: 0.1 }.shares(1e9);
+        assert_eq!((shares.useful, shares.commits), (0.0, 0.0));
+        assert!((shares.restarts + shares.lost - 1.0).abs() < 1e-12 && shares.lost > 0.9, "{shares:?}");
     }
 
     /// The least expected time of all intervals, by golden section over their logarithm: it falls, then rises.

@@ -133,6 +133,66 @@ fn plain_processes_and_transactions_do_the_same_operations() {
 }
 
 #[test]
+fn a_plate_is_computed_while_its_process_is_killed() {
+    let settings = r#"{"mechanism": ["full-copy", "copy-on-write", "dirty-pages"], "mtbf_ms": [15, 150],
+                       "commit_every": [2, 16], "size": 254, "crashes": 1, "least_ms": 150}"#;
+    let said = round("goodput", 1, settings);
+    let laps: Vec<_> = said.iter().filter(|said| said["row"] == "goodput").collect();
+    assert_eq!(laps.len(), 3 * 2 * 2);
+    for lap in laps {
+        let levels = &lap["levels"];
+        let row = |name: &str| said.iter().find(|said| said["row"] == name && &said["levels"] == levels);
+        let figure = |name: &str| samples(row(name).unwrap_or_else(|| panic!("{name} of {levels}")))[0];
+        assert_eq!(levels["state-bytes"], 2 * 256 * 256 * 8);
+        // Each nanosecond of a lap is in one of the four, each cut to a whole millionth.
+        let all: u64 = ["kept", "commits", "restarts", "lost"].map(figure).iter().sum();
+        assert!((999_990..=1_000_000).contains(&all), "{all} of {levels}");
+        // On a busy machine a crash may come before each commit, where there is time for few.
+        assert_eq!(figure("goodput") > 0, row("commit-cost").is_some(), "{levels}");
+        let has_time = levels["mtbf-ms"] == 150 && levels["commit-every"] == 2;
+        assert!(figure("step") > 0 && (figure("goodput") > 0 || !has_time), "{levels}");
+        let crashes = figure("crashes");
+        assert!(crashes > 0 || levels["mtbf-ms"] == 150, "ten mean times without a crash: {levels}");
+        assert_eq!(row("restart").map_or(0, |restarts| samples(restarts).len() as u64), crashes, "{levels}");
+        assert!(crashes == 0 || figure("between-crashes") * crashes >= 149_000_000, "{levels}");
+    }
+}
+
+#[test]
+fn a_plate_that_gets_too_cold_to_be_proved_is_refused_with_what_would_help() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = r#"{"mechanism": "full-copy", "mtbf_ms": 400, "commit_every": 500, "size": 16, "crashes": 1}"#;
+    let output = measure(folder.path(), "goodput", 1, settings).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("16 cells a side cannot be proved"), "{said}");
+    assert!(said.contains("give a larger `size`"), "{said}");
+    nothing_is_left(folder.path());
+}
+
+#[test]
+fn a_run_of_goodput_answers_with_the_best_interval_and_daly() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = "name = \"small\"\nquestion = \"How often?\"\nseed = 3\n[[measure]]\nname = \"goodput\"\nrounds = 6\n\
+                 laps = 1\nmechanism = \"dirty-pages\"\nmtbf_ms = 20\ncommit_every = [1, 8]\nsize = 254\nleast_ms = 50\n";
+    std::fs::write(folder.path().join("small.toml"), suite).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
+    let output = command.args(["run", "small.toml", "--out", "out"]).current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    nothing_is_left(folder.path());
+    let out = folder.path().join("out");
+    let summary = results::load(&out).unwrap().summary.unwrap();
+    let [answer, ..] = &summary.answer[..] else { panic!("no answer") };
+    assert!(
+        answer.starts_with("Under dirty-pages with a crash every ") && answer.contains("Daly's optimum"),
+        "{answer}"
+    );
+    let [target] = &summary.targets[..] else { panic!("{:?}", summary.targets) };
+    assert!(target.ratio.is_some_and(|ratio| ratio >= 1.0), "{target:?}");
+    assert_eq!(target.reached == Some(false), target.remark.is_some(), "what differs is explained: {target:?}");
+    assert!(out.join("plots/goodput.png").exists() && out.join("plots/goodput.svg").exists());
+}
+
+#[test]
 fn a_heartbeat_is_missed_by_those_that_hang() {
     let settings = r#"{"deadlines_ms": [20, 200], "operation_us": [50, 200], "hangs": 2}"#;
     let said = round("heartbeat", 30, settings);
@@ -149,7 +209,7 @@ fn a_heartbeat_is_missed_by_those_that_hang() {
 
 #[test]
 fn a_killed_round_leaves_nothing_running() {
-    for name in ["pool", "erlang", "live", "storm", "steady", "heartbeat"] {
+    for name in ["pool", "erlang", "live", "storm", "steady", "heartbeat", "goodput"] {
         // A storm has a limit.
         let laps = if name == "storm" { 600 } else { 100_000 };
         let folder = tempfile::tempdir().unwrap();

@@ -83,7 +83,7 @@ pub(crate) fn numbers(seed: u64, struck: u64, operation: u64) -> impl Rng {
 
 /// An exponentially distributed number with mean 1, by inversion (Devroye, "Non-Uniform Random Variate Generation",
 /// 1986, II.2): −ln(1 − u), where u is never 1.
-fn exponential(seed: u64, struck: u64) -> f64 {
+pub(crate) fn exponential(seed: u64, struck: u64) -> f64 {
     -(1.0 - numbers(seed, struck, u64::MAX).random::<f64>()).ln()
 }
 

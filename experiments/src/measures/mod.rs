@@ -8,6 +8,7 @@ mod bare;
 mod contest;
 mod erlang;
 mod gather;
+mod goodput;
 mod heartbeat;
 mod live;
 mod mechanisms;
@@ -40,7 +41,7 @@ pub struct Row {
 }
 
 /// All measures.
-pub const TABLE: [Row; 9] = [
+pub const TABLE: [Row; 10] = [
     row::<bare::Bare>("bare", "the pieces of the floor: notices, starts, kills and stops by bare system calls"),
     row::<pool::Pool>("pool", "a plain pool of worker processes over socket pairs: a crash fails over to the idle one"),
     row::<erlang::Erlang>("erlang", "an Erlang/OTP supervisor that restarts a crashed process, where OTP is installed"),
@@ -51,6 +52,10 @@ pub const TABLE: [Row; 9] = [
     row::<mechanisms::Mechanisms>(
         "mechanisms",
         "what a commit, a write and a restore cost under each mechanism, and bare",
+    ),
+    row::<goodput::Goodput>(
+        "goodput",
+        "useful work of `stencil` against the time between crashes and the interval of commits",
     ),
     row::<heartbeat::Heartbeat>("heartbeat", "a heartbeat's deadline: false alarms, and the time to notice a hang"),
 ];

@@ -19,6 +19,8 @@ pub(super) enum Symbol {
     Marker(Marker, RGBColor),
     /// A dotted rule, as for a floor.
     Rule,
+    /// An upright line with this dash.
+    Stem(RGBColor, &'static [f64]),
     /// A box with a heavy frame in this colour.
     Framed(RGBColor),
 }
@@ -58,6 +60,9 @@ impl Sheet {
             }
             Symbol::Marker(marker, colour) => self.marker(middle, 5.0, *marker, *colour),
             Symbol::Rule => self.dashed(&[(x, y), (x + SYMBOL, y)], RULE, 2, BLACK),
+            Symbol::Stem(colour, dash) => {
+                self.dashed(&[(middle.0, y - 9.0), (middle.0, y + 9.0)], dash, 2, *colour);
+            }
             Symbol::Framed(colour) => self.frame(x, y - 9.0, SYMBOL, 18.0, 3, *colour),
         }
     }

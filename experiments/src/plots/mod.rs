@@ -6,6 +6,7 @@
 mod axis;
 mod costs;
 mod ecdf;
+mod goodput;
 mod heading;
 mod heartbeat;
 mod legend;
@@ -56,6 +57,8 @@ pub enum Plot {
     RestoreCost,
     /// The cost of a crash, until the successor's first operation is done.
     RecoveryCost,
+    /// Useful work against the interval of commits.
+    Goodput,
 }
 
 /// Why a plot could not be drawn or written.
@@ -82,7 +85,9 @@ impl PlotError {
 
 impl Plot {
     /// All plots, in the order of the report.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::Nested,
+        Self::Goodput,
         Self::CommitCost,
         Self::ChangeCost,
         Self::RestoreCost,
@@ -94,11 +99,10 @@ impl Plot {
         Self::Phases,
         Self::LostOperations,
         Self::Heartbeat,
-        Self::Nested,
     ];
 
-    /// The plots that a run asks for, in the order of the report: those of starts, costs, heartbeats and mechanisms only where it
-    /// varied or measured these, all others wherever it made trials.
+    /// The plots that a run asks for, in the order of the report: those of trials wherever it made some, all others only
+    /// where it varied or measured what they show.
     pub fn of(summary: &Summary, trials: &[Trial]) -> Vec<Self> {
         let applies = |plot: &Self| match plot {
             Self::Starts => starts::applies(trials),
@@ -109,6 +113,7 @@ impl Plot {
             Self::ChangeCost => mechanism_cost::CHANGE.applies(summary),
             Self::RestoreCost => mechanism_cost::RESTORE.applies(summary),
             Self::RecoveryCost => mechanism_cost::RECOVERY.applies(summary),
+            Self::Goodput => goodput::applies(summary),
             Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => !trials.is_empty(),
         };
         Self::ALL.into_iter().filter(applies).collect()
@@ -129,6 +134,7 @@ impl Plot {
             Self::ChangeCost => "change-cost",
             Self::RestoreCost => "restore-cost",
             Self::RecoveryCost => "recovery-cost",
+            Self::Goodput => "goodput",
         }
     }
 
@@ -147,6 +153,7 @@ impl Plot {
             Self::ChangeCost => mechanism_cost::CHANGE.title,
             Self::RestoreCost => mechanism_cost::RESTORE.title,
             Self::RecoveryCost => mechanism_cost::RECOVERY.title,
+            Self::Goodput => goodput::TITLE,
         }
     }
 
@@ -165,6 +172,7 @@ impl Plot {
             Self::ChangeCost => mechanism_cost::CHANGE.reading,
             Self::RestoreCost => mechanism_cost::RESTORE.reading,
             Self::RecoveryCost => mechanism_cost::RECOVERY.reading,
+            Self::Goodput => goodput::READING,
         }
     }
 
@@ -182,6 +190,7 @@ impl Plot {
             Self::ChangeCost => mechanism_cost::CHANGE.sheet(summary),
             Self::RestoreCost => mechanism_cost::RESTORE.sheet(summary),
             Self::RecoveryCost => mechanism_cost::RECOVERY.sheet(summary),
+            Self::Goodput => goodput::sheet(summary),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::sheet::{Align, Shape, Sheet};
 use super::style::text_width;
 use super::*;
+use crate::goodput::sample::{AS_MODELLED, Made};
 use crate::record::{Distribution, Measurement, Unit};
 use crate::sample_trials::run;
 use crate::summary::costs::made_up::row;
@@ -73,6 +74,19 @@ fn mechanism_costs() -> Vec<Measurement> {
     rows
 }
 
+/// Goodput of mechanisms under several times between crashes, from none that is useful to nearly all.
+fn goodputs() -> Vec<Measurement> {
+    let mut rows = Vec::new();
+    for (place, mechanism) in ["copy-on-write", "dirty-pages", "full-copy"].into_iter().enumerate() {
+        for mtbf_ms in [3, 20, 80, 320, 90_000] {
+            let costs = crate::daly::Costs { mtbf_ns: mtbf_ms as f64 * 1e6, ..AS_MODELLED.costs };
+            let made = Made { mechanism, mtbf_ms, costs, slower: 1.0 + place as f64 / 10.0, ..AS_MODELLED };
+            rows.extend(made.rows(&[1, 2, 4, 8, 16, 32, 64, 128]));
+        }
+    }
+    rows
+}
+
 /// Data from nothing to far more than a run has, each with a name.
 fn cases() -> Vec<(&'static str, Vec<Trial>)> {
     let faults = |n: usize| (0..n).map(|i| format!("fault-number-{i}")).collect::<Vec<_>>();
@@ -102,7 +116,7 @@ fn cases() -> Vec<(&'static str, Vec<Trial>)> {
     ]
 }
 
-/// A summary of the trials, with heartbeats where these have several starts.
+/// A summary of the trials, with heartbeats and goodput where these have several starts.
 fn summary_of(trials: &[Trial]) -> Summary {
     let has_starts = trials.iter().any(|trial| trial.levels.spare == "hot");
     let planned_trials = trials.len() as u64;
@@ -114,7 +128,7 @@ fn summary_of(trials: &[Trial]) -> Summary {
             missing_rounds: 0,
             floors: Vec::new(),
             measurements: if has_starts {
-                [heartbeats(), mechanism_costs(), crate::nested::sample(51, 0)].concat()
+                [heartbeats(), mechanism_costs(), crate::nested::sample(51, 0), goodputs()].concat()
             } else {
                 Vec::new()
             },
@@ -240,6 +254,49 @@ fn plots_of_starts_are_drawn_where_starts_were_varied_and_name_them() {
     let cold = cold.into_iter().map(|trial| Trial { spare_processor_ns: None, spare_memory_bytes: None, ..trial });
     let cold: Vec<Trial> = cold.collect();
     assert_eq!(Plot::of(&summary_of(&cold), &cold), ALWAYS);
+}
+
+/// How far the markers of a goodput plot are from its one curve, at the most, in pixels.
+fn furthest_from_the_curve(made: Made) -> f64 {
+    let measurements = made.rows(&[1, 2, 4, 8, 16, 32, 64, 128]);
+    let summary = Summary { measurements, ..summary_of(&[]) };
+    let sheet = Plot::Goodput.sheet(&summary, &[]);
+    let curve = sheet.shapes.iter().filter_map(|shape| match shape {
+        Shape::Line { points, .. } if points.len() > 100 => Some(points),
+        _ => None,
+    });
+    let [curve] = curve.collect::<Vec<_>>()[..] else { panic!("one series has one curve") };
+    let markers = sheet.shapes.iter().filter_map(|shape| match shape {
+        // The legend's stands above the panel.
+        Shape::Polygon { points, .. } if points[0].1 > 150.0 => {
+            let n = points.len() as f64;
+            Some((points.iter().map(|at| at.0).sum::<f64>() / n, points.iter().map(|at| at.1).sum::<f64>() / n))
+        }
+        _ => None,
+    });
+    let distance = |(x, y): (f64, f64)| curve.iter().map(|at| (at.0 - x).hypot(at.1 - y)).fold(f64::INFINITY, f64::min);
+    let distances: Vec<f64> = markers.map(distance).collect();
+    // Each is drawn with both ends of its interval.
+    assert_eq!(distances.len(), 2 * 8);
+    distances.into_iter().fold(0.0, f64::max)
+}
+
+#[test]
+fn what_was_measured_lies_on_the_models_curve_where_it_is_what_the_model_says() {
+    assert!(furthest_from_the_curve(AS_MODELLED) < 3.0, "{}", furthest_from_the_curve(AS_MODELLED));
+    let slow = Made { slower: 1.3, ..AS_MODELLED };
+    assert!(furthest_from_the_curve(slow) > 10.0, "{}", furthest_from_the_curve(slow));
+}
+
+#[test]
+fn goodput_is_drawn_where_it_was_measured_without_any_trial() {
+    let summary = Summary { measurements: goodputs(), ..summary_of(&[]) };
+    assert_eq!(Plot::of(&summary, &[]), [Plot::Goodput]);
+    let svg = Plot::Goodput.svg(&summary, &[]).unwrap();
+    let named = ["full-copy", "dirty-pages", "copy-on-write", "16 MiB", "a crash every 320 ms", "Young", "Daly"];
+    for name in named {
+        assert!(svg.contains(name), "no {name}");
+    }
 }
 
 #[test]

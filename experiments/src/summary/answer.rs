@@ -2,6 +2,8 @@
 //!
 //! Nothing here ranks one policy or mechanism over another: the trials of a short run do not carry that.
 
+mod goodput;
+mod mechanism_cost;
 mod nested;
 
 use super::{floor_of, name_of, notice_class, struck, tally, targets};
@@ -9,8 +11,6 @@ use crate::record::{Distribution, Summary, Trial, Verdict};
 use crate::statistics::wilson;
 use crate::units::{bytes, count, duration, percent, three_digits};
 use std::collections::{BTreeMap, BTreeSet};
-
-mod mechanism_cost;
 
 /// A median of fewer samples than this is not held against another in a sentence.
 const FEWEST: u64 = 20;
@@ -41,6 +41,7 @@ pub(super) fn answer(
     let said = sentences.len();
     sentences.extend(nested::sentences(summary));
     sentences.extend(mechanism_cost::sentences(summary));
+    sentences.extend(goodput::sentences(summary));
     sentences.extend(targets::sentences(&summary.targets));
     if trials.is_empty() {
         if sentences.len() == said {

@@ -5,6 +5,9 @@
 //! about; where only the other side is missing, it is there and says so. Ratios are of medians of one run. Where Erlang
 //! or the pool was measured in several ways, its fastest counts: the hardest to be held against.
 
+mod goodput;
+mod mechanism_cost;
+
 use super::{floor_of, name_of};
 use crate::record::{Cell, Floor, Level, Levels, Measurement, Summary, Target};
 use crate::units::{at_most, bytes, count, duration, ratio, three_digits};
@@ -22,10 +25,8 @@ const FIRST_OPERATION: &str = "crash to the first operation done";
 /// What is known of the side that something is held against: its time and what to remark, or why there is none.
 type Other = Result<(f64, Option<String>), String>;
 
-mod mechanism_cost;
-
 pub(super) fn targets(summary: &Summary) -> Vec<Target> {
-    [recovery_latency(summary), mechanism_cost::targets(summary)].concat()
+    [recovery_latency(summary), mechanism_cost::targets(summary), goodput::targets(summary)].concat()
 }
 
 fn recovery_latency(summary: &Summary) -> Vec<Target> {
