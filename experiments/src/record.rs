@@ -9,10 +9,12 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod course;
 mod crash;
 mod measurement;
 mod target;
 
+pub use course::{Course, GaveUpBy, Poison};
 pub use crash::{RecordedCrash, Recovered, Then, Victim, action};
 pub use measurement::{Level, Measurement, Measurements, Unit};
 pub use target::Target;
@@ -101,6 +103,15 @@ pub struct Trial {
     /// The phases of the first recovery.
     #[serde(flatten)]
     pub phases: Phases,
+    /// From the order to make the trial until its end was told; null where it shares a transaction with others, or hung.
+    #[serde(default)]
+    pub took_ns: Option<u64>,
+    /// What the policy did, over all recoveries; null in results that are older, and of a trial that hung.
+    #[serde(default)]
+    pub course: Option<Course>,
+    /// What came of the operations that crash whenever they are met; null where none was met.
+    #[serde(default)]
+    pub poison: Option<Poison>,
     /// The workload's own figures (`indexed`, `failed`, `quarantined` …).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counts: BTreeMap<String, u64>,

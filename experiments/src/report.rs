@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 mod cells;
 mod floors;
 mod measurements;
+mod poison;
 mod targets;
 
 /// The report's file.
@@ -43,7 +44,7 @@ pub enum ReportError {
 /// [`ReportError`] where a plot cannot be drawn or the file not be written.
 pub fn write(dir: &Path, manifest: &Manifest, summary: &Summary, trials: &[Trial]) -> Result<PathBuf, ReportError> {
     let path = dir.join(REPORT);
-    let page = page(manifest, summary, &figures(summary, trials)?).into_string();
+    let page = page(manifest, summary, trials, &figures(summary, trials)?).into_string();
     write_whole(&path, page.as_bytes()).map_err(|source| ReportError::Write { path: path.clone(), source })?;
     Ok(path)
 }
@@ -64,7 +65,7 @@ fn figures(summary: &Summary, trials: &[Trial]) -> Result<Markup, PlotError> {
     })
 }
 
-fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
+fn page(manifest: &Manifest, summary: &Summary, trials: &[Trial], figures: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -86,6 +87,9 @@ fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
                         ul { @for sentence in &summary.answer { li { (sentence) } } }
                     }
                     section id="plots" { h2 { "Plots" } (figures) }
+                    @if let Some(table) = poison::table(trials) {
+                        section id="poison" { h2 { "Inputs that always crash" } (table) }
+                    }
                     section id="cells" { h2 { "Cells" } (cells::table(&summary.cells)) }
                     section id="floors" { h2 { "Floors" } (floors::table(&summary.floors)) }
                     @if !summary.measurements.is_empty() {
@@ -264,7 +268,7 @@ mod tests {
         };
         let summary = summarize(run, |_| false);
         let missing = summary.targets.iter().find(|target| target.against.contains("pool")).unwrap();
-        let page = page(&manifest(), &summary, &html! {}).into_string();
+        let page = page(&manifest(), &summary, &trials, &html! {}).into_string();
         let row = |target: &Target| format!("<td>{}</td>", target.against);
         let order = ["Does it all work here?", "<td>missed</td>", &row(missing), &summary.answer[0]];
         let places: Vec<usize> =

@@ -48,6 +48,9 @@ pub struct Suite {
     /// The limit on restarts.
     #[serde(default)]
     pub intensity: Intensity,
+    /// Which commits are kept.
+    #[serde(default, skip_serializing_if = "Commits::is_as_usual")]
+    pub commits: Commits,
     /// How often the floor is measured.
     #[serde(default)]
     pub floor: Floor,
@@ -224,6 +227,20 @@ pub struct Intensity {
     /// The window in milliseconds.
     #[serde(deserialize_with = "levels::positive")]
     pub within_ms: u64,
+}
+
+/// Which commits are kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commits {
+    /// How many before the last one, for policies that go back. Each takes as much memory as the region.
+    pub kept: u8,
+}
+
+impl Commits {
+    fn is_as_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How often the floor is measured.

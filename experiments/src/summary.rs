@@ -8,6 +8,7 @@ use answer::answer;
 use std::collections::BTreeMap;
 
 mod answer;
+pub(crate) mod poisoned;
 mod targets;
 
 /// What the summary is of.
@@ -225,5 +226,7 @@ pub(crate) fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, u64> 
     counts
 }
 
+#[cfg(test)]
+mod poison_tests;
 #[cfg(test)]
 mod tests;

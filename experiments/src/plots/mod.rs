@@ -14,6 +14,7 @@ mod outcomes;
 mod panels;
 mod phases;
 mod plane;
+mod poison;
 mod recovery_ecdf;
 mod sheet;
 mod starts;
@@ -44,6 +45,8 @@ pub enum Plot {
     Costs,
     /// A heartbeat's deadline against false alarms and the time to notice a hang.
     Heartbeat,
+    /// How long it took to get past operations that always crash.
+    Poison,
 }
 
 /// Why a plot could not be drawn or written.
@@ -70,7 +73,8 @@ impl PlotError {
 
 impl Plot {
     /// All plots, in the order of the report.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Poison,
         Self::Starts,
         Self::Costs,
         Self::Outcomes,
@@ -80,13 +84,14 @@ impl Plot {
         Self::Heartbeat,
     ];
 
-    /// The plots that a run asks for, in the order of the report: those of starts, costs and heartbeats only where it
-    /// varied or measured these, all others always.
+    /// The plots that a run asks for, in the order of the report: those that are about something which
+    /// few runs vary, measure or meet only where it did, all others always.
     pub fn of(summary: &Summary, trials: &[Trial]) -> Vec<Self> {
         let applies = |plot: &Self| match plot {
             Self::Starts => starts::applies(trials),
             Self::Costs => costs::applies(summary),
             Self::Heartbeat => heartbeat::applies(summary),
+            Self::Poison => poison::applies(trials),
             Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => true,
         };
         Self::ALL.into_iter().filter(applies).collect()
@@ -102,6 +107,7 @@ impl Plot {
             Self::Starts => "recovery-by-start",
             Self::Costs => "spare-costs",
             Self::Heartbeat => "heartbeat",
+            Self::Poison => "past-poison",
         }
     }
 
@@ -115,6 +121,7 @@ impl Plot {
             Self::Starts => starts::TITLE,
             Self::Costs => costs::TITLE,
             Self::Heartbeat => heartbeat::TITLE,
+            Self::Poison => poison::TITLE,
         }
     }
 
@@ -128,6 +135,7 @@ impl Plot {
             Self::Starts => starts::READING,
             Self::Costs => costs::READING,
             Self::Heartbeat => heartbeat::READING,
+            Self::Poison => poison::READING,
         }
     }
 
@@ -140,6 +148,7 @@ impl Plot {
             Self::Starts => starts::sheet(summary, trials),
             Self::Costs => costs::sheet(summary),
             Self::Heartbeat => heartbeat::sheet(summary),
+            Self::Poison => poison::sheet(trials),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::sheet::{Align, Shape, Sheet};
 use super::style::text_width;
 use super::*;
-use crate::record::{Distribution, Measurement, Unit};
+use crate::record::{Course, Distribution, GaveUpBy, Measurement, Outcome, Poison, Unit, Verdict};
 use crate::sample_trials::run;
 use crate::summary::{Run, summarize};
 
@@ -26,6 +26,22 @@ fn of_all_starts() -> Vec<Trial> {
                 trials.push(trial);
             }
         }
+    }
+    trials
+}
+
+/// Trials that met operations that always crash: every third got past.
+fn of_poison(workloads: &[&str]) -> Vec<Trial> {
+    let policies: Vec<&str> = crashbed_policies::ALL.iter().map(|policy| policy.name).collect();
+    let mut trials = run(&policies, &["full-copy"], workloads, &["poison".to_owned()], 9);
+    for (trial, policy) in trials.iter_mut().zip((0..11).flat_map(|policy| [policy; 27])) {
+        let is_past = policy % 3 == 0;
+        let past_ns = (0..u64::from(is_past)).map(|_| 900_000 * (1 + trial.seed % 13)).collect();
+        trial.poison = Some(Poison { met: 2, past: 1 + u64::from(is_past), past_ns, harmless_skipped: 0 });
+        let gave_up_by = (!is_past).then_some(GaveUpBy::Program);
+        trial.course = Some(Course { restarts: policy, gave_up_by, ..Course::default() });
+        trial.outcome = if is_past { Outcome::Done } else { Outcome::GaveUp };
+        trial.verdict = if is_past { Verdict::Exact } else { Verdict::GaveUp };
     }
     trials
 }
@@ -80,6 +96,12 @@ fn cases() -> Vec<(&'static str, Vec<Trial>)> {
             run(&names, &["undo-log", "fork"], &["kv"], &faults(3), 3)
         }),
         ("all starts", of_all_starts()),
+        ("inputs that always crash", of_poison(&["kv", "documents", "native"])),
+        ("an input that nobody gets past", {
+            let mut trials = of_poison(&["kv"]);
+            trials.retain(|trial| trial.outcome != Outcome::Done);
+            trials
+        }),
     ]
 }
 
@@ -145,7 +167,9 @@ fn every_svg_is_xml_and_shows_the_levels() {
             assert!(shown.contains(plot.title()), "{case}: no title");
             let crashed = trials.iter().any(|trial| trial.crashes > 0);
             let has_data = match plot {
-                Plot::Starts | Plot::Costs | Plot::Heartbeat => Plot::of(&summary, &trials).contains(&plot),
+                Plot::Starts | Plot::Costs | Plot::Heartbeat | Plot::Poison => {
+                    Plot::of(&summary, &trials).contains(&plot)
+                }
                 Plot::Outcomes => !trials.is_empty(),
                 Plot::RecoveryEcdf | Plot::Phases | Plot::LostOperations => crashed,
             };
@@ -194,7 +218,8 @@ fn all_files_are_written_whole_and_again() {
 fn plots_of_starts_are_drawn_where_starts_were_varied_and_name_them() {
     let trials = of_all_starts();
     let summary = summary_of(&trials);
-    assert_eq!(Plot::of(&summary, &trials), Plot::ALL);
+    let of_starts: Vec<Plot> = Plot::ALL.into_iter().filter(|plot| *plot != Plot::Poison).collect();
+    assert_eq!(Plot::of(&summary, &trials), of_starts);
     let svg = |plot: Plot| plot.svg(&summary, &trials).unwrap();
     for plot in [Plot::Starts, Plot::Costs] {
         for start in ["cold", "warm", "hot", "auto", "64 MiB", "1 GiB", "busy"] {

@@ -2,7 +2,7 @@
 
 use super::message::{CrashReply, Times, TrialReply};
 use crate::record::Recovered;
-use crashbed::{Crash, Recovery, Report};
+use crashbed::{Answered, Crash, Recovery, Report};
 
 /// Adds to `end` what the recoveries of a trial were, among those of the whole `report`.
 pub(super) fn account(own: &[Recovery], report: &Report, end: TrialReply) -> TrialReply {
@@ -18,6 +18,8 @@ pub(super) fn account(own: &[Recovery], report: &Report, end: TrialReply) -> Tri
         spare_memory_bytes: (spares.memory_bytes > 0).then_some(spares.memory_bytes),
         first_operation_ns: report.first_operation_ns,
         lost_operations: lost(own),
+        kept: own.iter().filter(|recovery| recovery.kept).count() as u64,
+        answered_zero: own.iter().filter(|recovery| recovery.answered == Some(Answered::Zero)).count() as u64,
         ..end
     }
 }

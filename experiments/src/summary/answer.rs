@@ -1,12 +1,15 @@
 //! The answer to a suite's question: sentences that are true of the trials, and no more than that.
 //!
-//! Nothing here ranks one policy or mechanism over another: the trials of a short run do not carry that.
+//! Nothing here ranks one policy or mechanism over another, but topics of their own that hold intervals against each other:
+//! the trials of a short run do not carry that.
 
 use super::{floor_of, name_of, notice_class, struck, tally, targets};
 use crate::record::{Distribution, Summary, Trial, Verdict};
 use crate::statistics::wilson;
 use crate::units::{bytes, count, duration, percent, three_digits};
 use std::collections::{BTreeMap, BTreeSet};
+
+mod poison;
 
 /// A median of fewer samples than this is not held against another in a sentence.
 const FEWEST: u64 = 20;
@@ -31,6 +34,9 @@ pub(super) fn answer(
         ));
     }
     sentences.extend(targets::sentences(&summary.targets));
+    let compared = poison::sentences(trials);
+    let is_compared = !compared.is_empty();
+    sentences.extend(compared);
     sentences.push(crashes(summary, trials));
     sentences.extend(verdicts(trials));
     sentences.extend(silent_corruption(trials, is_memory_fault));
@@ -41,7 +47,8 @@ pub(super) fn answer(
     }
     sentences.extend(inconclusive(summary));
     sentences.extend(private_memory(summary));
-    sentences.push("Nothing here ranks one policy or mechanism over another.".to_owned());
+    let rest = if is_compared { "Nothing but what is said above ranks" } else { "Nothing here ranks" };
+    sentences.push(format!("{rest} one policy or mechanism over another."));
     sentences
 }
 
