@@ -15,12 +15,13 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 mod check;
 
 /// The suites in the program, each with its text.
-const EMBEDDED: [(&str, &str); 5] = [
+const EMBEDDED: [(&str, &str); 6] = [
     ("quick", include_str!("../suites/quick.toml")),
     ("state-integrity", include_str!("../suites/state-integrity.toml")),
     ("documents", include_str!("../suites/documents.toml")),
     ("recovery-latency", include_str!("../suites/recovery-latency.toml")),
     ("poison", include_str!("../suites/poison.toml")),
+    ("policies", include_str!("../suites/policies.toml")),
 ];
 
 /// Why there is no suite to run.

@@ -3,13 +3,18 @@
 //! A factor is one level or a list of them: `fault = "kill"` or `fault = ["kill", "abort"]`.
 
 use crate::names::{self, Table};
+use crate::suite::mix_of;
 use crate::workloads::stencil::SIDES;
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 /// The longest pause between two faults of a batch, in microseconds.
 const LONGEST_PAUSE_US: u64 = 1_000_000;
+
+/// The largest weight of a fault in a mix.
+const HEAVIEST: u64 = 1_000_000;
 
 /// The most threads of a workload.
 const MOST_THREADS: usize = 256;
@@ -34,7 +39,12 @@ pub fn workloads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
 
 /// Reads faults.
 pub fn faults<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    OneOrMany(Known(&names::FAULTS)).deserialize(deserializer)
+    OneOrMany(FaultOrMix).deserialize(deserializer)
+}
+
+/// Reads faults with their weights.
+pub fn weights<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error> {
+    deserializer.deserialize_map(Weights)
 }
 
 /// Reads ways to make a successor ready.
@@ -205,6 +215,63 @@ impl Visitor<'_> for Known {
         }
         let (what, nearest) = (table.what, table.nearest(name));
         Err(E::custom(format!("unknown {what} `{name}`; the nearest is `{nearest}`")))
+    }
+}
+
+/// Reads a fault, or `mix:` and the name of a mix, which the suite must have.
+#[derive(Clone, Copy)]
+struct FaultOrMix;
+
+impl<'de> DeserializeSeed<'de> for FaultOrMix {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for FaultOrMix {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a fault, or `mix:` and the name of a mix")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
+        match mix_of(name) {
+            Some(_) => Ok(name.to_owned()),
+            None => Known(&names::FAULTS).visit_str(name),
+        }
+    }
+}
+
+/// Reads faults with their weights.
+struct Weights;
+
+impl<'de> Visitor<'de> for Weights {
+    type Value = BTreeMap<String, u64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faults with their weights, as `kill = 2`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut weights = BTreeMap::new();
+        while let Some(fault) = map.next_key_seed(Known(&names::FAULTS))? {
+            if fault == "none" {
+                return Err(de::Error::custom("`none` is no fault to draw; give it as a level beside the mix"));
+            }
+            let weight = map.next_value::<u64>()?;
+            if !(1..=HEAVIEST).contains(&weight) {
+                let message = format!("{weight} is no weight of `{fault}`; write 1 to {HEAVIEST}, or leave it out");
+                return Err(de::Error::custom(message));
+            }
+            weights.insert(fault, weight);
+        }
+        if weights.is_empty() {
+            return Err(de::Error::custom("the mix is empty; at least one fault is needed, as `kill = 1`"));
+        }
+        Ok(weights)
     }
 }
 

@@ -17,6 +17,7 @@ mod cells;
 mod floors;
 mod measurements;
 mod poison;
+mod standings;
 mod targets;
 
 /// The report's file.
@@ -87,6 +88,12 @@ fn page(manifest: &Manifest, summary: &Summary, trials: &[Trial], figures: &Mark
                         ul { @for sentence in &summary.answer { li { (sentence) } } }
                     }
                     section id="plots" { h2 { "Plots" } (figures) }
+                    @if !summary.standings.is_empty() {
+                        section id="mixes" { h2 { "Mixes of faults" } (standings::table(&summary.standings)) }
+                    }
+                    @if !summary.predictions.is_empty() {
+                        section id="predictions" { h2 { "Predicted and measured" } (standings::predictions(&summary.predictions)) }
+                    }
                     @if let Some(table) = poison::table(trials) {
                         section id="poison" { h2 { "Inputs that always crash" } (table) }
                     }
@@ -205,6 +212,7 @@ mod tests {
                 planned_trials: 100,
                 floors: Vec::new(),
                 measurements: vec![measurement],
+                forecasts: Vec::new(),
                 skipped: vec!["huge pages: skipped, because there are none".to_owned()],
             },
             |_| false,
@@ -264,6 +272,7 @@ mod tests {
             planned_trials: 60,
             floors: vec![floor],
             measurements: Vec::new(),
+            forecasts: Vec::new(),
             skipped: Vec::new(),
         };
         let summary = summarize(run, |_| false);
@@ -290,6 +299,7 @@ mod tests {
             planned_trials: 4,
             floors: Vec::new(),
             measurements: Vec::new(),
+            forecasts: Vec::new(),
             skipped: Vec::new(),
         };
         let summary = summarize(run, |_| false);

@@ -46,6 +46,8 @@ pub(crate) fn trial(number: u64, levels: Levels) -> Trial {
             undetected_operations: None,
             take_over_faults: crashed.then_some(number % 11),
         },
+        drawn_fault: None,
+        script_operations: None,
         took_ns: None,
         course: None,
         poison: None,

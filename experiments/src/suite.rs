@@ -15,8 +15,10 @@ use std::time::Duration;
 use toml::Table;
 
 mod factors;
+mod mixes;
 
 pub use factors::{Batch, Factors};
+pub use mixes::{FaultMix, Mixes, drawn, mix_of};
 
 /// A suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub struct Suite {
     /// What is varied: a grid, or several of which no two have a cell in common.
     #[serde(with = "levels::blocks")]
     pub factors: Vec<Factors>,
+    /// Mixes of faults, which levels `mix:NAME` of the factor `fault` draw from.
+    #[serde(default, skip_serializing_if = "Mixes::is_empty")]
+    pub mix: Mixes,
     /// The workloads' settings.
     #[serde(default)]
     pub workload: Workloads,

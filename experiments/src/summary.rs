@@ -3,12 +3,16 @@
 //!
 //! A pure function of the trials and the floors, so that a summary can be made again from what a run left.
 
-use crate::record::{Cell, Distribution, FORMAT, Floor, Levels, Measurement, Outcome, Phases, Summary, Trial, Verdict};
+use crate::record::{
+    Cell, Distribution, FORMAT, Floor, Levels, Measurement, Outcome, Phases, Predictor, Summary, Trial, Verdict,
+};
 use answer::answer;
 use std::collections::BTreeMap;
 
 mod answer;
 pub(crate) mod poisoned;
+mod predictions;
+mod standings;
 mod targets;
 
 /// What the summary is of.
@@ -24,6 +28,8 @@ pub struct Run<'a> {
     pub floors: Vec<Floor>,
     /// What was measured beside the trials.
     pub measurements: Vec<Measurement>,
+    /// What a replay and a simulation predict, where the run says enough for that.
+    pub forecasts: Vec<Forecast>,
     /// What was left out before the trials were made, each with its reason.
     pub skipped: Vec<String>,
 }
@@ -47,12 +53,15 @@ pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summar
         crashes: run.trials.iter().map(|trial| trial.crashes).sum(),
         answer: Vec::new(),
         targets: Vec::new(),
+        standings: standings::standings(run.trials),
+        predictions: Vec::new(),
         skipped,
         floors: run.floors,
         measurements: run.measurements,
         cells,
     };
     summary.targets = targets::targets(&summary);
+    summary.predictions = predictions::beside(&run.forecasts, &summary.standings);
     summary.answer = answer(&summary, run.trials, run.planned_trials, &is_memory_fault);
     summary
 }
@@ -188,6 +197,34 @@ fn counts(levels: &Levels, trials: &[&Trial], skipped: &mut Vec<String>) -> BTre
         }
     }
     counts
+}
+
+/// What a policy under a mix is predicted to come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// The levels: policy, mix, and all else.
+    pub levels: Levels,
+    /// What predicted it.
+    pub by: Predictor,
+    /// Restarts of a trial, in the mean.
+    pub restarts: f64,
+    /// The time that it loses, in the mean.
+    pub time_lost_ns: f64,
+    /// The share of its operations that are not there at the end, in the mean.
+    pub work_lost: f64,
+}
+
+/// What a combination of levels has besides policy and fault, in words.
+pub fn name_of_setting(levels: &Levels) -> String {
+    let Levels { mechanism, workload, region_bytes, spare, load, .. } = levels;
+    let mut name = format!("{mechanism} · {workload} · {}", crate::units::bytes(*region_bytes));
+    if spare != "cold" {
+        name += &format!(" · {spare}");
+    }
+    if load != "none" {
+        name += &format!(" · {load}");
+    }
+    name
 }
 
 /// A combination of levels in one line; those that every suite used to have are left out.

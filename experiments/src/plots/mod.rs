@@ -12,6 +12,7 @@ mod legend;
 mod lost_operations;
 mod outcomes;
 mod panels;
+mod pareto;
 mod phases;
 mod plane;
 mod poison;
@@ -47,6 +48,8 @@ pub enum Plot {
     Heartbeat,
     /// How long it took to get past operations that always crash.
     Poison,
+    /// What policies lose under mixes of faults.
+    Pareto,
 }
 
 /// Why a plot could not be drawn or written.
@@ -73,7 +76,8 @@ impl PlotError {
 
 impl Plot {
     /// All plots, in the order of the report.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::Pareto,
         Self::Poison,
         Self::Starts,
         Self::Costs,
@@ -92,6 +96,7 @@ impl Plot {
             Self::Costs => costs::applies(summary),
             Self::Heartbeat => heartbeat::applies(summary),
             Self::Poison => poison::applies(trials),
+            Self::Pareto => pareto::applies(summary),
             Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => true,
         };
         Self::ALL.into_iter().filter(applies).collect()
@@ -108,6 +113,7 @@ impl Plot {
             Self::Costs => "spare-costs",
             Self::Heartbeat => "heartbeat",
             Self::Poison => "past-poison",
+            Self::Pareto => "pareto",
         }
     }
 
@@ -122,6 +128,7 @@ impl Plot {
             Self::Costs => costs::TITLE,
             Self::Heartbeat => heartbeat::TITLE,
             Self::Poison => poison::TITLE,
+            Self::Pareto => pareto::TITLE,
         }
     }
 
@@ -136,6 +143,7 @@ impl Plot {
             Self::Costs => costs::READING,
             Self::Heartbeat => heartbeat::READING,
             Self::Poison => poison::READING,
+            Self::Pareto => pareto::READING,
         }
     }
 
@@ -149,6 +157,7 @@ impl Plot {
             Self::Costs => costs::sheet(summary),
             Self::Heartbeat => heartbeat::sheet(summary),
             Self::Poison => poison::sheet(trials),
+            Self::Pareto => pareto::sheet(summary),
         }
     }
 

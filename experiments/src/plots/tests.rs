@@ -116,6 +116,7 @@ fn summary_of(trials: &[Trial]) -> Summary {
             planned_trials,
             floors: Vec::new(),
             measurements: if has_starts { heartbeats() } else { Vec::new() },
+            forecasts: Vec::new(),
             skipped: Vec::new(),
         },
         |_| false,

@@ -21,11 +21,11 @@ impl<W: Work> Pass<'_, W> {
     /// Does it, from where the state stands.
     pub(super) fn run(&self, tx: &mut Tx<'_>, state: &mut Tested<W>) -> Result<(), Failure> {
         let Self { script, commit_every, injector, witness, kill_first, resumes } = *self;
-        witness.begun(tx.operations());
         if !state.work.is_loaded() {
             change(tx, || state.work.load(script));
             tx.commit()?;
         }
+        witness.begun(tx.operations());
         // At the latest after the first operation, so that every recovered state is looked at.
         let next = tx.operations() + 1;
         let redone_at = tx.crash().map(|crash| crash.operation.max(next)).or(resumes.then_some(next));

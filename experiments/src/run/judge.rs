@@ -9,7 +9,7 @@ use crate::faults::Fault;
 use crate::oracle;
 use crate::plan::Planned;
 use crate::record::{InFlight, Outcome, Phases, Poison, Trial, Verdict};
-use crate::suite::Suite;
+use crate::suite::{Suite, drawn, mix_of};
 use crate::workloads::documents::Document;
 use crate::workloads::native::corpus::{Corpus, Sort};
 use crate::workloads::stencil::Heat;
@@ -65,15 +65,19 @@ impl Judge<'_> {
     pub(super) fn judge_batch(&self, batch: &[Planned], replies: Vec<TrialReply>) -> Vec<Trial> {
         let Some((first, last)) = batch.first().zip(replies.last()) else { return Vec::new() };
         let end = self.end(first, last, last.ended);
-        let record = |(planned, reply)| Trial { course: None, ..self.record(planned, reply, None, &end) };
+        let record = |(planned, reply)| Trial {
+            course: None,
+            script_operations: None,
+            ..self.record(planned, reply, None, &end)
+        };
         batch.iter().zip(replies).map(record).collect()
     }
 
     /// What came of the operations that crash whenever they are met: poisoned inputs, hostile documents, and the operation
     /// that the fault `poison` strikes.
-    fn poison(&self, planned: &Planned, reply: &TrialReply) -> Option<Poison> {
+    fn poison(&self, planned: &Planned, fault: &str, reply: &TrialReply) -> Option<Poison> {
         let skipped = &reply.quarantined;
-        if planned.levels.fault == Fault::Poison.name() {
+        if fault == Fault::Poison.name() {
             let struck = reply.strike?.1;
             return course::poison(reply, skipped, |operation| operation == struck, operation_name);
         }
@@ -106,7 +110,8 @@ impl Judge<'_> {
         let crashes = if by_policy == 0 { reply.crashes } else { reply.seen.decisions } + daemon_crashes;
         // The crash of a daemon comes before those of the transactions that it made again afterwards.
         let first = daemon.as_ref().map(|daemon| &daemon.crash).or(reply.first.as_ref());
-        let (verdict, remark) = verdict(planned, &reply, first, crashes.saturating_sub(by_policy), end);
+        let fault = drawn(&planned.levels.fault, planned.seed, &self.suite.mix).unwrap_or("none");
+        let (verdict, remark) = verdict(planned, fault, &reply, first, crashes.saturating_sub(by_policy), end);
         let mut phases = match (&daemon, reply.times) {
             (Some(daemon), _) => daemon_phases(&reply, daemon.noticed_ns),
             (None, Some(times)) => phases(reply.strike, times),
@@ -128,7 +133,7 @@ impl Judge<'_> {
             Some(_) => InFlight::NotDone,
             None => InFlight::Unknown,
         });
-        let (course, poison) = (course::course(&reply, daemon_crashes), self.poison(planned, &reply));
+        let (course, poison) = (course::course(&reply, daemon_crashes), self.poison(planned, fault, &reply));
         Trial {
             trial: planned.trial,
             levels: planned.levels.clone(),
@@ -157,7 +162,9 @@ impl Judge<'_> {
             operations: reply.operations,
             committed_operations: first.map_or(reply.operations, |crash| crash.committed_operations),
             phases,
-            took_ns: None,
+            drawn_fault: mix_of(&planned.levels.fault).map(|_| fault.to_owned()),
+            script_operations: reply.script_operations,
+            took_ns: reply.seen.took_ns,
             course: Some(course),
             poison,
             counts: reply.counts,
@@ -197,6 +204,7 @@ enum End {
 
 fn verdict(
     planned: &Planned,
+    fault: &str,
     reply: &TrialReply,
     first: Option<&CrashReply>,
     crashes: u64,
@@ -220,8 +228,8 @@ fn verdict(
         return (Verdict::GaveUp, None);
     }
     // The fault `crash-during-restore` needs a crash of its own first.
-    let expected = reply.injected + u64::from(planned.levels.fault == "crash-during-restore");
-    if planned.levels.fault != "none" && crashes > expected {
+    let expected = reply.injected + u64::from(fault == "crash-during-restore");
+    if fault != "none" && crashes > expected {
         let further: String = reply.further.iter().map(|words| format!("; {words}")).collect();
         let words = format!("{crashes} crashes, of which {expected} were injected{further}");
         return (Verdict::CrashedAgain, Some(words));

@@ -163,6 +163,8 @@ pub struct TrialReply {
     pub complaint: Option<String>,
     /// The digest when all lost work had been done again, and the number of operations then.
     pub redone: Option<(u64, String)>,
+    /// Operations of the script; `None` of a trial that hung.
+    pub script_operations: Option<u64>,
     /// Who gave up, where somebody did.
     pub gave_up_by: Option<GaveUpBy>,
     /// Whether the daemon had been made again too often, so that nobody was asked any more.

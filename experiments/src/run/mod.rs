@@ -32,7 +32,7 @@ use launch::{Heard, Tree, setup_of};
 use message::{CrashReply, DaemonSetup, Order, Reply, Setup, TrialReply};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Why a run could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -187,19 +187,15 @@ impl<'a> Runner<'a> {
         let interrupted = self.interrupted;
         let mut crash: Option<DaemonCrash> = None;
         let mut recovered = Vec::new();
-        // A tree that is not there yet is started before.
-        let tree = self.tree()?;
-        let began = Instant::now();
-        tree.order(daemon, &order(0))?;
+        self.tree()?.order(daemon, &order(0))?;
         loop {
             match self.tree()?.hear(patience, interrupted)? {
                 Heard::Reply(Reply::Trial(mut reply)) => {
-                    let took_ns = u64::try_from(began.elapsed().as_nanos()).ok();
                     if let Some(first) = &mut reply.first {
                         self.place(first);
                     }
                     recovered.append(&mut reply.recovered);
-                    let trial = Trial { took_ns, ..self.judge().judge(planned, *reply, crash) };
+                    let trial = self.judge().judge(planned, *reply, crash);
                     return Ok(Some(Made::new(trial, planned, recovered)));
                 }
                 Heard::Reply(Reply::Restarted { crash: mut new, in_full, noticed_ns }) => {

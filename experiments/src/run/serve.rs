@@ -123,7 +123,7 @@ impl<'a, W: Work> Bench<'a, W> {
                 let prepared = self.daemon.prepare(Watched { policy: &policy, witness });
                 let prepared = prepared.intensity(self.intensity).spare(spare).on_crash(&W::decide);
                 // What that fault allocates is no change under a guard.
-                let exhausts = fault == Fault::RegionExhausted.name();
+                let exhausts = strikes.as_ref().is_some_and(|strikes| strikes.plan.fault() == Fault::RegionExhausted);
                 let prepared = if exhausts { prepared } else { W::promise(prepared) };
                 prepared.run(|tx, state| pass.run(tx, state))?
             }
@@ -142,8 +142,15 @@ impl<'a, W: Work> Bench<'a, W> {
         let keeps_nothing = keeps_nothing.map(str::to_owned);
         let seen = witness.seen();
         let lost_operations = seen.lost_operations;
-        let reply = TrialReply { gave_up_by, too_many, seen, keeps_nothing, lost_operations, ..reply };
-        Ok(Reply::Trial(Box::new(reply)))
+        Ok(Reply::Trial(Box::new(TrialReply {
+            script_operations: Some(W::total(&script)),
+            gave_up_by,
+            too_many,
+            seen,
+            keeps_nothing,
+            lost_operations,
+            ..reply
+        })))
     }
 
     fn arm(&mut self, strikes: &Strikes) -> crashbed::Result<()> {

@@ -9,7 +9,8 @@
 //!        4      all delays that it asked for, in nanoseconds
 //!        5      operations that were done, and lost by a crash
 //!        6      the operation that was reached: by the newest crash, or in the state that was resumed after it
-//!        7..    the operations that crashed, 64 of them: 1 + the operation, its first crash, when it was behind
+//!        7      when the work began: the state was there, and its first operation next
+//!        8..    the operations that crashed, 64 of them: 1 + the operation, its first crash, when it was behind
 //! ```
 //!
 //! Decisions are written by whichever process asks the policy, the rest by the transaction; only one of them is at work
@@ -38,6 +39,7 @@ struct Page {
     delay_ns: AtomicU64,
     lost: AtomicU64,
     reached: AtomicU64,
+    began_ns: AtomicU64,
     places: [Place; PLACES],
 }
 
@@ -72,6 +74,8 @@ pub struct Seen {
     pub delay_ns: u64,
     /// Operations that were done, and lost by a crash.
     pub lost_operations: u64,
+    /// From the beginning of the work until now; `None` where it never began.
+    pub took_ns: Option<u64>,
     /// Operations that crashed, in the order in which they first did.
     pub places: Vec<Stuck>,
 }
@@ -98,9 +102,9 @@ impl Witness {
 
     /// Forgets the trial before.
     pub(super) fn forget(&self) {
-        let Page { decisions, zeros, keeps, daemons, delay_ns, lost, reached, places } = self.page();
+        let Page { decisions, zeros, keeps, daemons, delay_ns, lost, reached, began_ns, places } = self.page();
         let places = places.iter().flat_map(|place| [&place.operation, &place.first_crash_ns, &place.past_ns]);
-        for word in places.chain([decisions, zeros, keeps, daemons, delay_ns, lost, reached]) {
+        for word in places.chain([decisions, zeros, keeps, daemons, delay_ns, lost, reached, began_ns]) {
             word.store(0, Relaxed);
         }
     }
@@ -120,6 +124,9 @@ impl Witness {
             daemons: page.daemons.load(Relaxed),
             delay_ns: page.delay_ns.load(Relaxed),
             lost_operations: page.lost.load(Relaxed),
+            took_ns: Some(page.began_ns.load(Relaxed))
+                .filter(|ns| *ns != 0)
+                .map(|ns| monotonic_ns().saturating_sub(ns)),
             places: places.collect(),
         }
     }
@@ -135,10 +142,11 @@ impl Witness {
         }
     }
 
-    /// An incarnation begins on a state that holds so many operations. What the crash before it had reached beyond that is
+    /// An incarnation begins its work on a state that holds so many operations. What the crash before it had reached beyond that is
     /// lost.
     pub(super) fn begun(&self, operations: u64) {
-        let Page { lost, reached, .. } = self.page();
+        let Page { lost, reached, began_ns, .. } = self.page();
+        let _ = began_ns.compare_exchange(0, monotonic_ns(), Relaxed, Relaxed);
         lost.fetch_add(reached.load(Relaxed).saturating_sub(operations), Relaxed);
         reached.store(operations, Relaxed);
     }
@@ -283,6 +291,7 @@ mod tests {
         assert_eq!(lost(15, Some(15)), 3);
         assert_eq!(lost(17, None), 3);
         assert_eq!(lost(0, Some(0)), 20);
+        assert!(witness.seen().took_ns.is_some());
     }
 
     #[test]
@@ -292,8 +301,8 @@ mod tests {
             let policy = Watched { policy: By(action), witness: &witness };
             assert_eq!(policy.decide(&crash(4, 9), &History::new()).action, action);
         }
-        let Seen { decisions, zeros, keeps, daemons, delay_ns, lost_operations, places } = witness.seen();
-        assert_eq!((decisions, zeros, keeps, daemons, delay_ns, lost_operations), (5, 2, 1, 1, 15, 0));
+        let Seen { decisions, zeros, keeps, daemons, delay_ns, lost_operations, took_ns, places } = witness.seen();
+        assert_eq!((decisions, zeros, keeps, daemons, delay_ns, lost_operations, took_ns), (5, 2, 1, 1, 15, 0, None));
         assert_eq!(places, [Stuck { operation: 4, first_crash_ns: 9, past_ns: None }]);
     }
 }

@@ -246,6 +246,7 @@ impl<'a> Shard<'a> {
             process.trouble = None;
             self.tally.take_back(rhythm.work_ns(progress.base));
             self.tally.lost_operations += operation;
+            self.tally.given_up_operations += progress.base;
             return Followed { base: 0, delay_ns: parameters.repair_ns, recovery_ns: 0, is_afresh: true };
         }
         let base = self.restore(action, process, progress, phase);

@@ -16,6 +16,7 @@ pub(super) fn of(trials: &[Trial], floors: Vec<Floor>) -> Summary {
         planned_trials: trials.len() as u64,
         floors,
         measurements: Vec::new(),
+        forecasts: Vec::new(),
         skipped: Vec::new(),
     };
     summarize(run, |fault| fault == "bit-flip")
@@ -129,6 +130,7 @@ fn an_interrupted_run_says_so_first() {
         planned_trials: 9,
         floors: Vec::new(),
         measurements: Vec::new(),
+        forecasts: Vec::new(),
         skipped: Vec::new(),
     };
     let summary = summarize(run, |_| false);
