@@ -245,6 +245,61 @@ impl Visitor<'_> for FaultOrMix {
     }
 }
 
+/// Reads a fault that can be drawn.
+struct Drawable;
+
+impl<'de> DeserializeSeed<'de> for Drawable {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Drawable {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a fault")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
+        match name {
+            "none" => Err(E::custom("`none` is no fault to draw; give it as a level beside the mix")),
+            name => Known(&names::FAULTS).visit_str(name),
+        }
+    }
+}
+
+/// Reads the weight of a fault.
+struct Weight;
+
+impl<'de> DeserializeSeed<'de> for Weight {
+    type Value = u64;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
+        deserializer.deserialize_u64(self)
+    }
+}
+
+impl Visitor<'_> for Weight {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a weight, a whole number from 1 to {HEAVIEST}")
+    }
+
+    fn visit_i64<E: de::Error>(self, weight: i64) -> Result<u64, E> {
+        let right = u64::try_from(weight).ok().filter(|weight| (1..=HEAVIEST).contains(weight));
+        right.ok_or_else(|| E::custom(format!("{weight} is no weight; write 1 to {HEAVIEST}, or leave the fault out")))
+    }
+
+    // TOML has signed numbers; the tree is told the suite in JSON, which has these.
+    fn visit_u64<E: de::Error>(self, weight: u64) -> Result<u64, E> {
+        self.visit_i64(i64::try_from(weight).unwrap_or(i64::MAX))
+    }
+}
+
 /// Reads faults with their weights.
 struct Weights;
 
@@ -257,16 +312,8 @@ impl<'de> Visitor<'de> for Weights {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut weights = BTreeMap::new();
-        while let Some(fault) = map.next_key_seed(Known(&names::FAULTS))? {
-            if fault == "none" {
-                return Err(de::Error::custom("`none` is no fault to draw; give it as a level beside the mix"));
-            }
-            let weight = map.next_value::<u64>()?;
-            if !(1..=HEAVIEST).contains(&weight) {
-                let message = format!("{weight} is no weight of `{fault}`; write 1 to {HEAVIEST}, or leave it out");
-                return Err(de::Error::custom(message));
-            }
-            weights.insert(fault, weight);
+        while let Some(fault) = map.next_key_seed(Drawable)? {
+            weights.insert(fault, map.next_value_seed(Weight)?);
         }
         if weights.is_empty() {
             return Err(de::Error::custom("the mix is empty; at least one fault is needed, as `kill = 1`"));

@@ -266,4 +266,6 @@ pub(crate) fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, u64> 
 #[cfg(test)]
 mod poison_tests;
 #[cfg(test)]
+mod standings_tests;
+#[cfg(test)]
 mod tests;

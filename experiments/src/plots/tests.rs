@@ -46,6 +46,23 @@ fn of_poison(workloads: &[&str]) -> Vec<Trial> {
     trials
 }
 
+/// Trials of all policies under mixes: nothing lost, all lost, and what lies between.
+fn of_mixes() -> Vec<Trial> {
+    let policies: Vec<&str> = crashbed_policies::ALL.iter().map(|policy| policy.name).collect();
+    let faults = ["none", "mix:transient", "mix:deterministic"].map(str::to_owned);
+    let mut trials = run(&policies, &["full-copy"], &["kv"], &faults, 9);
+    for (trial, policy) in trials.iter_mut().zip((0..11).flat_map(|policy| [policy; 27])) {
+        let crashed = trial.crashes > 0;
+        let lost = if trial.levels.fault == "mix:deterministic" { policy * 10 * (trial.seed % 2) } else { 0 };
+        trial.operations = 100 - lost;
+        trial.script_operations = Some(100);
+        let more = if crashed { 10_000 * 4_u64.pow(u32::try_from(policy).unwrap()) + trial.seed * 900 } else { 0 };
+        trial.took_ns = Some(10_000 * (100 - lost) + more);
+        trial.verdict = Verdict::Exact;
+    }
+    trials
+}
+
 /// What a heartbeat's deadlines cost, with false alarms from never to always.
 fn heartbeats() -> Vec<Measurement> {
     let mut rows = Vec::new();
@@ -97,6 +114,7 @@ fn cases() -> Vec<(&'static str, Vec<Trial>)> {
         }),
         ("all starts", of_all_starts()),
         ("inputs that always crash", of_poison(&["kv", "documents", "native"])),
+        ("mixes of faults", of_mixes()),
         ("an input that nobody gets past", {
             let mut trials = of_poison(&["kv"]);
             trials.retain(|trial| trial.outcome != Outcome::Done);
@@ -168,7 +186,7 @@ fn every_svg_is_xml_and_shows_the_levels() {
             assert!(shown.contains(plot.title()), "{case}: no title");
             let crashed = trials.iter().any(|trial| trial.crashes > 0);
             let has_data = match plot {
-                Plot::Starts | Plot::Costs | Plot::Heartbeat | Plot::Poison => {
+                Plot::Starts | Plot::Costs | Plot::Heartbeat | Plot::Poison | Plot::Pareto => {
                     Plot::of(&summary, &trials).contains(&plot)
                 }
                 Plot::Outcomes => !trials.is_empty(),
@@ -219,7 +237,8 @@ fn all_files_are_written_whole_and_again() {
 fn plots_of_starts_are_drawn_where_starts_were_varied_and_name_them() {
     let trials = of_all_starts();
     let summary = summary_of(&trials);
-    let of_starts: Vec<Plot> = Plot::ALL.into_iter().filter(|plot| *plot != Plot::Poison).collect();
+    let of_starts: Vec<Plot> =
+        Plot::ALL.into_iter().filter(|plot| ![Plot::Poison, Plot::Pareto].contains(plot)).collect();
     assert_eq!(Plot::of(&summary, &trials), of_starts);
     let svg = |plot: Plot| plot.svg(&summary, &trials).unwrap();
     for plot in [Plot::Starts, Plot::Costs] {
@@ -236,6 +255,20 @@ fn plots_of_starts_are_drawn_where_starts_were_varied_and_name_them() {
     let cold = cold.into_iter().map(|trial| Trial { spare_processor_ns: None, spare_memory_bytes: None, ..trial });
     let cold: Vec<Trial> = cold.collect();
     assert_eq!(Plot::of(&summary_of(&cold), &cold), ALWAYS);
+}
+
+#[test]
+fn a_front_names_every_policy_and_draws_each_mix() {
+    let trials = of_mixes();
+    let svg = Plot::Pareto.svg(&summary_of(&trials), &trials).unwrap();
+    for policy in crashbed_policies::ALL {
+        let name = policy.name;
+        let named = svg.lines().filter(|line| line.trim() == name || line.trim() == format!("({name})")).count();
+        assert_eq!(named, 2, "{name}");
+    }
+    for mix in ["transient · full-copy", "deterministic · full-copy"] {
+        assert!(svg.contains(mix), "no {mix}");
+    }
 }
 
 #[test]

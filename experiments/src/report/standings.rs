@@ -61,7 +61,9 @@ pub(super) fn predictions(predictions: &[Prediction]) -> Markup {
             "What a replay of the crashes of " (crate::forecast::BASE) " and a simulation with parameters fitted from this "
             "run say of each policy, beside what was measured. The error is the distance over what was measured. The replay "
             "to the first difference takes it that nothing crashes any more after a decision that was not the recorded one; "
-            "the other one that all recorded crashes come whatever is decided."
+            "the other one that all recorded crashes come whatever is decided. The simulation has the shares of poison and "
+            "of propagated faults from the trials under " (crate::forecast::BASE) ", and its times from all crashes that were "
+            "recorded under the mix; it does not know that a trial ends a daemon which is made again too often."
         }
         div.wide { table {
             thead { tr {

@@ -23,7 +23,7 @@ fn of_mix(mix: &[Standing], name_setting: bool) -> Vec<String> {
     let front: Vec<&Standing> = mix.iter().filter(|standing| standing.on_front).collect();
     let told: Vec<String> = front.iter().map(|standing| told(standing)).collect();
     let mut sentences = vec![format!(
-        "{about}: no other policy loses less work and less time in the mean than {} ({} each).",
+        "{about}: on the front, where no other policy loses less of both work and time in the mean, {} ({} each).",
         told.join("; "),
         count(first.trials, "trial", "trials")
     )];
@@ -65,13 +65,20 @@ fn told(standing: &Standing) -> String {
 }
 
 fn share(mean: Mean) -> String {
-    let half = mean.half.map(|half| format!(" ± {}", percent(half))).unwrap_or_default();
-    percent(mean.mean) + &half
+    percent(mean.mean) + &spread(mean, percent)
 }
 
 fn time(mean: Mean) -> String {
-    let half = mean.half.map(|half| format!(" ± {}", duration(half))).unwrap_or_default();
-    signed(mean.mean) + &half
+    signed(mean.mean) + &spread(mean, duration)
+}
+
+/// Half of the interval; all trials alike have none, which is no proof that the next one is.
+fn spread(mean: Mean, words: fn(f64) -> String) -> String {
+    match mean.half {
+        None => String::new(),
+        Some(0.0) => " in each trial".to_owned(),
+        Some(half) => format!(" ± {}", words(half)),
+    }
 }
 
 /// A time that may be a little below 0, where a trial happened to be faster than the crash-free ones.
