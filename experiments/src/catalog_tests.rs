@@ -445,3 +445,22 @@ fn a_mix_that_is_wrong_is_named_with_line_key_and_what_would_be_right() {
     let error = parse("mine.toml", &without).unwrap_err().to_string();
     assert!(error.contains("mine.toml:7") && error.contains("write a section `[mix.rough]`"), "{error}");
 }
+
+#[test]
+fn a_suite_may_have_measures_alone_but_not_nothing() {
+    let head = "name = \"mine\"\nquestion = \"Does it?\"\n";
+    let measure = "[[measure]]\nname = \"pool\"\nrounds = 3\nlaps = 9\n";
+    let suite = parse("mine.toml", &format!("{head}{measure}{measure}")).unwrap();
+    assert_eq!((suite.factors.len(), suite.trials(), suite.rounds()), (0, 0, 6));
+    assert!(!suite.records_crashes());
+    let again = toml::to_string(&suite).unwrap();
+    assert_eq!(parse("again", &again).unwrap(), suite, "{again}");
+    match parse("mine.toml", head) {
+        Err(SuiteError::Invalid { line: 1, problem, .. }) => assert!(problem.contains("nothing to do"), "{problem}"),
+        other => panic!("{other:?}"),
+    }
+    match parse("mine.toml", &format!("factors = []\n{head}{measure}")) {
+        Err(SuiteError::Invalid { problem, .. }) => assert!(problem.contains("at least one block"), "{problem}"),
+        other => panic!("{other:?}"),
+    }
+}

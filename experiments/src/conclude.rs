@@ -63,21 +63,24 @@ fn summarized(folder: &Path) -> Result<(Results, Summary), ConcludeError> {
     let manifest = &results.manifest;
     // The settings were written by this program; where they are not its own any more, the trials speak for themselves.
     let suite = catalog::parse("the manifest's settings", &manifest.settings).ok();
-    let planned_trials = suite.as_ref().map_or(results.trials.len() as u64, Suite::trials);
+    let all = || (results.trials.len() as u64, 0);
+    let (planned_trials, planned_rounds) = suite.as_ref().map_or_else(all, |suite| (suite.trials(), suite.rounds()));
     let (forecasts, left_out) = match suite.filter(|suite| !suite.mix.is_empty()) {
         Some(suite) => forecasts_of(folder, &results, &suite)?,
         None => Default::default(),
     };
+    // A run of measures alone that has no measurements was cut off before the first of them.
+    let before_the_first = if planned_trials == 0 { planned_rounds } else { 0 };
     let run = Run {
         suite: &manifest.suite,
         trials: &results.trials,
         planned_trials,
+        missing_rounds: results.measurements.missing_rounds.unwrap_or(before_the_first),
         floors: results.floors.clone(),
         measurements: results.measurements.measurements.clone(),
-        forecasts,
         skipped: results.torn.iter().chain(&results.measurements.skipped).chain(&left_out).cloned().collect(),
     };
-    let summary = summary::summarize(run, is_memory_fault);
+    let summary = summary::summarize_beside(run, &forecasts, is_memory_fault);
     Ok((results, summary))
 }
 

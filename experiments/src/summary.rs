@@ -24,12 +24,12 @@ pub struct Run<'a> {
     pub trials: &'a [Trial],
     /// How many trials the plan had; fewer made ones leave the summary incomplete.
     pub planned_trials: u64,
+    /// Rounds of measures that were planned and not made; they leave it incomplete too.
+    pub missing_rounds: u64,
     /// The floors measured in the same run.
     pub floors: Vec<Floor>,
     /// What was measured beside the trials.
     pub measurements: Vec<Measurement>,
-    /// What a replay and a simulation predict, where the run says enough for that.
-    pub forecasts: Vec<Forecast>,
     /// What was left out before the trials were made, each with its reason.
     pub skipped: Vec<String>,
 }
@@ -37,6 +37,11 @@ pub struct Run<'a> {
 /// Summarizes a run. `is_memory_fault` tells the faults that change memory behind the program's back, which may
 /// corrupt silently, from those that stop it, which must not.
 pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summary {
+    summarize_beside(run, &[], is_memory_fault)
+}
+
+/// The same, beside what a replay and a simulation say of it.
+pub fn summarize_beside(run: Run<'_>, forecasts: &[Forecast], is_memory_fault: impl Fn(&str) -> bool) -> Summary {
     let mut groups: BTreeMap<&Levels, Vec<&Trial>> = BTreeMap::new();
     for trial in run.trials {
         groups.entry(&trial.levels).or_default().push(trial);
@@ -48,7 +53,7 @@ pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summar
     let mut summary = Summary {
         format: FORMAT,
         suite: run.suite.to_owned(),
-        complete: trials >= run.planned_trials,
+        complete: trials >= run.planned_trials && run.missing_rounds == 0,
         trials,
         crashes: run.trials.iter().map(|trial| trial.crashes).sum(),
         answer: Vec::new(),
@@ -61,8 +66,9 @@ pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summar
         cells,
     };
     summary.targets = targets::targets(&summary);
-    summary.predictions = predictions::beside(&run.forecasts, &summary.standings);
-    summary.answer = answer(&summary, run.trials, run.planned_trials, &is_memory_fault);
+    summary.predictions = predictions::beside(forecasts, &summary.standings);
+    let planned = answer::Planned { trials: run.planned_trials, missing_rounds: run.missing_rounds };
+    summary.answer = answer(&summary, run.trials, planned, &is_memory_fault);
     summary
 }
 

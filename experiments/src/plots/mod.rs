@@ -88,8 +88,8 @@ impl Plot {
         Self::Heartbeat,
     ];
 
-    /// The plots that a run asks for, in the order of the report: those that are about something which
-    /// few runs vary, measure or meet only where it did, all others always.
+    /// The plots that a run asks for, in the order of the report: those that are about something which few runs vary,
+    /// measure or meet only where it did, all others wherever it made trials.
     pub fn of(summary: &Summary, trials: &[Trial]) -> Vec<Self> {
         let applies = |plot: &Self| match plot {
             Self::Starts => starts::applies(trials),
@@ -97,7 +97,7 @@ impl Plot {
             Self::Heartbeat => heartbeat::applies(summary),
             Self::Poison => poison::applies(trials),
             Self::Pareto => pareto::applies(summary),
-            Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => true,
+            Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => !trials.is_empty(),
         };
         Self::ALL.into_iter().filter(applies).collect()
     }

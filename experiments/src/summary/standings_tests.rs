@@ -125,12 +125,12 @@ fn an_error_is_told_in_the_median_and_at_the_worst() {
         suite: "test",
         trials: &trials,
         planned_trials: trials.len() as u64,
+        missing_rounds: 0,
         floors: Vec::new(),
         measurements: Vec::new(),
-        forecasts: vec![forecast("a", 2.0), forecast("b", 5.0)],
         skipped: Vec::new(),
     };
-    let summary = summarize(run, |_| false);
+    let summary = summarize_beside(run, &[forecast("a", 2.0), forecast("b", 5.0)], |_| false);
     assert_eq!(summary.predictions.len(), 6);
     let errors: Vec<Option<f64>> = summary.predictions.iter().map(|prediction| prediction.error).collect();
     assert_eq!((errors[0], errors[2], errors[3]), (Some(0.0), None, Some(1.5)));

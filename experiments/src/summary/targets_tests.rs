@@ -57,7 +57,7 @@ fn measurement(measure: &str, row: &str, levels: &[(&str, Level)], figure: u64) 
 fn of(trials: &[Trial], floors: Vec<Floor>, measurements: Vec<Measurement>) -> Summary {
     let planned_trials = trials.len() as u64;
     summarize(
-        Run { suite: "test", trials, planned_trials, floors, measurements, forecasts: Vec::new(), skipped: Vec::new() },
+        Run { suite: "test", trials, planned_trials, missing_rounds: 0, floors, measurements, skipped: Vec::new() },
         |_| false,
     )
 }

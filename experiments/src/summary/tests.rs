@@ -14,9 +14,9 @@ pub(super) fn of(trials: &[Trial], floors: Vec<Floor>) -> Summary {
         suite: "test",
         trials,
         planned_trials: trials.len() as u64,
+        missing_rounds: 0,
         floors,
         measurements: Vec::new(),
-        forecasts: Vec::new(),
         skipped: Vec::new(),
     };
     summarize(run, |fault| fault == "bit-flip")
@@ -128,9 +128,9 @@ fn an_interrupted_run_says_so_first() {
         suite: "test",
         trials: &trials,
         planned_trials: 9,
+        missing_rounds: 0,
         floors: Vec::new(),
         measurements: Vec::new(),
-        forecasts: Vec::new(),
         skipped: Vec::new(),
     };
     let summary = summarize(run, |_| false);
