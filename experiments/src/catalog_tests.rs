@@ -431,7 +431,7 @@ fn a_mix_that_is_wrong_is_named_with_line_key_and_what_would_be_right() {
         ("kill = 2", "none = 2", 11, "mix.rough", "`none` is no fault to draw"),
         ("kill = 2\nnull-read = 1\n", "", 10, "mix.rough", "the mix is empty"),
         ("kept = 3", "kept = 300", 14, "commits.kept", "300"),
-        ("kept = 3", "keep = 3", 14, "commits.keep", "the nearest is `kept`"),
+        ("kept = 3", "keep = 3", 14, "commits", "the nearest is `kept`"),
     ] {
         let Err(SuiteError::Invalid { line: at, key: about, problem, .. }) =
             parse("mine.toml", &MIXED.replace(was, by))
