@@ -1,6 +1,6 @@
 //! A daemon of a run: makes trials and measures floors on its own region.
 
-use super::account::{account, crash_reply, in_full};
+use super::account::{account, crash_reply, in_full, who_gave_up};
 use super::alone;
 use super::message::{Ended, NEIGHBOUR, Reply, TrialReply};
 use super::resident::{self, Blow};
@@ -12,7 +12,7 @@ use crate::record::{GaveUpBy, Recovered};
 use crate::suite::Suite;
 use crate::workloads::digest::Digest;
 use crate::workloads::documents::Document;
-use crashbed::{Action, Answered, BareNotice, BareStart, Daemon, Error, Intensity, MechanismKind, Outcome, Recovery};
+use crashbed::{BareNotice, BareStart, Daemon, Error, Intensity, MechanismKind, Outcome, Recovery};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -328,14 +328,5 @@ impl<'a, W: Work> Bench<'a, W> {
         self.laps += 1;
         let place = (self.laps * STRIDE).checked_rem(done.len() as u64)?;
         done.get(usize::try_from(place).ok()?).copied()
-    }
-}
-
-/// Who gave up on a transaction, by its newest recovery.
-fn who_gave_up(newest: Option<&Recovery>) -> GaveUpBy {
-    match newest {
-        Some(Recovery { decision, .. }) if decision.action == Action::GiveUp => GaveUpBy::Policy,
-        Some(Recovery { answered: Some(Answered::GiveUp), .. }) => GaveUpBy::Program,
-        _ => GaveUpBy::Limit,
     }
 }
