@@ -6,6 +6,7 @@
 
 mod copy_on_write;
 mod dirty_pages;
+mod fork;
 mod full_copy;
 pub(crate) mod page_log;
 pub(crate) mod stage;
@@ -82,6 +83,12 @@ pub(crate) trait Mechanism: Sync {
 
     /// Whether the transaction makes its commits true by itself, at the speed of memory.
     fn commits_by_itself(&self) -> bool {
+        false
+    }
+
+    /// Whether the program's own commits are forks (`frozen.rs`); [`commit`](Self::commit) is for all others then, and for
+    /// those that cannot be.
+    fn forks(&self) -> bool {
         false
     }
 
@@ -167,5 +174,6 @@ pub(crate) fn of(kind: MechanismKind) -> &'static dyn Mechanism {
         MechanismKind::FullCopy => &full_copy::FullCopy,
         MechanismKind::DirtyPages => &dirty_pages::DirtyPages,
         MechanismKind::UndoLog => &undo_log::UndoLog,
+        MechanismKind::Fork => &fork::Fork,
     }
 }

@@ -33,7 +33,7 @@ fn pass(point: Point) {
     }
 }
 
-/// A point's name in a plan: `commit-…` where it is a step of a commit, `restore-…` where it is one of a restore.
+/// A point's name in a plan: `commit-…` where it is a step of a commit by what works, `restore-…` of a restore.
 pub fn point_name(point: Point) -> &'static str {
     match point {
         Point::Restore => "restore-transaction",
@@ -45,6 +45,8 @@ pub fn point_name(point: Point) -> &'static str {
         Point::Acknowledge => "commit-acknowledge",
         Point::DaemonRestore => "restore-daemon",
         Point::Released => "hand-over-released",
+        Point::Forked => "commit-forked",
+        Point::Freeze => "freeze",
         Point::Named(name) => name,
     }
 }

@@ -25,6 +25,7 @@ impl<W: Work> Pass<'_, W> {
             change(tx, || state.work.load(script));
             tx.commit()?;
         }
+        let crashes = tx.crashes();
         witness.begun(tx.operations());
         // At the latest after the first operation, so that every recovered state is looked at.
         let next = tx.operations() + 1;
@@ -54,6 +55,10 @@ impl<W: Work> Pass<'_, W> {
             // The last commit of all follows by itself.
             if done % commit_every == 0 && done < W::total(script) {
                 tx.commit()?;
+            }
+            if tx.crashes() > crashes {
+                // It has returned from that commit as a successor, which looks at the crash before it goes on.
+                return self.run(tx, state);
             }
         }
         state.work.check().map_err(Failure::new)

@@ -136,10 +136,11 @@ impl<'a, W: Work> Bench<'a, W> {
             _ => None,
         };
         let keeps_nothing = match self.mechanism {
-            MechanismKind::CopyOnWrite => Some("under copy-on-write a crashed state is gone with its process"),
-            _ => W::KEEPS_NOTHING,
+            private @ (MechanismKind::CopyOnWrite | MechanismKind::Fork) => {
+                Some(format!("under {private} a crashed state is gone with its process"))
+            }
+            _ => W::KEEPS_NOTHING.map(str::to_owned),
         };
-        let keeps_nothing = keeps_nothing.map(str::to_owned);
         let seen = witness.seen();
         let lost_operations = seen.lost_operations;
         Ok(Reply::Trial(Box::new(TrialReply {
