@@ -129,7 +129,8 @@ pub trait Work: Recoverable + Default {
 // SAFETY: in a trial of its own, which alone makes the promise, the state of workload `kv` changes in five places, each
 // under a guard: the load, an operation, one that is skipped, the digest that the trial keeps (all in `alone.rs`, by
 // `change` or `operate_counted`), and what the fault `region-exhausted` allocates, under which no promise is made
-// (`serve.rs`). An operation's change ends by `Change::done`.
+// (`serve.rs`). An operation's change ends by `Change::done`. Memory faults write into values of which every bit pattern is
+// one (`Live`).
 unsafe impl Guarded for Tested<KvState> {}
 
 /// Changes the state under a guard; not as an operation.
