@@ -6,7 +6,7 @@
 //! recovery by it takes in the mean (as fitted), and its delay.
 
 use super::Known;
-use crate::record::{Outcome, Predictor, RecordedCrash, Trial};
+use crate::record::{Outcome, Predictor, RecordedCrash, Trial, Verdict};
 use crate::simulate::{Parameters, Quantiles};
 use crate::summary::Forecast;
 use crashbed::{Action, Crash, Decision, History, RestartPolicy, policy};
@@ -50,6 +50,8 @@ fn of_trial(
 ) -> Come {
     let parameters = &known.fitted.parameters;
     let (total, operation_ns) = (known.operations(), parameters.operation_ns as f64);
+    // What a transaction leaves that is given up with a damaged state is of no use.
+    let is_wrong = matches!(trial.verdict, Verdict::CorruptDetected | Verdict::CorruptSilent);
     let (mut come, mut history, mut skipped) = (Come::default(), History::new(), 0);
     for recorded in crashes {
         let Some(then) = recorded.recovered.decision else { continue };
@@ -59,8 +61,9 @@ fn of_trial(
         history.decided(decision);
         if decision.action == Action::GiveUp {
             // What was done since the last commit is lost, and what was not done yet is missing.
-            come.time_lost_ns += crash.reached().saturating_sub(crash.committed_operations) as f64 * operation_ns;
-            come.missing = total.saturating_sub(crash.committed_operations).max(skipped);
+            let there = if is_wrong { 0 } else { crash.committed_operations };
+            come.time_lost_ns += crash.reached().saturating_sub(there) as f64 * operation_ns;
+            come.missing = total.saturating_sub(there).max(skipped);
             return come;
         }
         come.restarts += 1;
@@ -76,7 +79,9 @@ fn of_trial(
     // crashes had no successor.
     if trial.outcome == Outcome::GaveUp {
         come.restarts = come.restarts.saturating_sub(1);
-        come.missing = total.saturating_sub(trial.operations);
+        let there = if is_wrong { 0 } else { trial.operations };
+        come.time_lost_ns += (trial.operations - there) as f64 * operation_ns;
+        come.missing = total.saturating_sub(there);
     }
     come.missing = come.missing.max(skipped);
     come

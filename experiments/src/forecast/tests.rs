@@ -177,3 +177,20 @@ fn what_cannot_be_predicted_says_why() {
     let (made, skipped) = forecasts(&without_base, &crashes, &suite);
     assert!(made.is_empty() && skipped[0].contains("no trial of it under checkpoint-resume"), "{skipped:?}");
 }
+
+/// A transaction that is given up with a damaged state leaves nothing that is of use, and all its time was for nothing.
+#[test]
+fn what_was_damaged_is_not_there_at_the_end() {
+    let (mut results, crashes, suite) = results();
+    let whole = forecasts(&results, &crashes, &suite).0;
+    for trial in results.trials.iter_mut().filter(|trial| trial.levels.policy == BASE) {
+        trial.verdict = Verdict::CorruptDetected;
+    }
+    let damaged = forecasts(&results, &crashes, &suite).0;
+    for by in [Predictor::ReplayOfAll, Predictor::Simulation] {
+        let [whole, damaged] = [&whole, &damaged].map(|made| of(made, BASE, by));
+        assert!((damaged.work_lost - 1.0).abs() < 0.05, "{damaged:?}");
+        assert!(damaged.time_lost_ns > whole.time_lost_ns + 30_000.0, "{whole:?} {damaged:?}");
+        assert!((damaged.restarts - whole.restarts).abs() < 0.1, "{whole:?} {damaged:?}");
+    }
+}

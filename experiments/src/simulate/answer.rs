@@ -55,8 +55,8 @@ pub struct Simulated {
     pub delay_share_of_down: Option<f64>,
     /// Operations that were done and lost.
     pub lost_operations: u64,
-    /// Of them, those that the last commits of transactions held that were given up: whoever looks after the fleet may have
-    /// a use for these.
+    /// Of them, those that the last commits of transactions held that were given up, where these were not damaged: whoever
+    /// looks after the fleet may have a use for these.
     pub given_up_operations: u64,
     /// Operations that were skipped.
     pub skipped_operations: u64,

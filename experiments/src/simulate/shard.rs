@@ -243,10 +243,11 @@ impl<'a> Shard<'a> {
         };
         if let Some(count) = given_up_by {
             *count += 1;
+            let is_damaged = process.trouble.is_some_and(|trouble| matches!(trouble.kind, Kind::Damage { .. }));
+            self.tally.given_up_operations += if is_damaged { 0 } else { progress.base };
             process.trouble = None;
             self.tally.take_back(rhythm.work_ns(progress.base));
             self.tally.lost_operations += operation;
-            self.tally.given_up_operations += progress.base;
             return Followed { base: 0, delay_ns: parameters.repair_ns, recovery_ns: 0, is_afresh: true };
         }
         let base = self.restore(action, process, progress, phase);

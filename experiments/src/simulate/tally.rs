@@ -30,7 +30,7 @@ pub(super) struct Tally {
     pub(super) restarts: u64,
     /// Transactions that were given up, by whom.
     pub(super) gave_up: GaveUp,
-    /// Operations that the last commits of transactions held that were given up.
+    /// Operations that the last commits of transactions held that were given up, where these were not damaged.
     pub(super) given_up_operations: u64,
     /// Operations that were skipped.
     pub(super) skipped_operations: u64,
