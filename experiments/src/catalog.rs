@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 mod check;
 
 /// The suites in the program, each with its text.
-const EMBEDDED: [(&str, &str); 7] = [
+const EMBEDDED: [(&str, &str); 9] = [
     ("quick", include_str!("../suites/quick.toml")),
     ("state-integrity", include_str!("../suites/state-integrity.toml")),
     ("documents", include_str!("../suites/documents.toml")),
@@ -23,6 +23,8 @@ const EMBEDDED: [(&str, &str); 7] = [
     ("nested", include_str!("../suites/nested.toml")),
     ("mechanism-cost", include_str!("../suites/mechanism-cost.toml")),
     ("goodput", include_str!("../suites/goodput.toml")),
+    ("poison", include_str!("../suites/poison.toml")),
+    ("policies", include_str!("../suites/policies.toml")),
 ];
 
 /// Why there is no suite to run.

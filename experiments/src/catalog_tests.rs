@@ -416,6 +416,53 @@ fn what_is_wrong_with_a_measure_has_its_line() {
     assert_unmeasured(&second, 27, "measure.records", "expected u64");
 }
 
+/// A suite with a mix, of which each test breaks one line.
+const MIXED: &str = r#"name = "mine"
+question = "Does it?"
+[factors]
+policy = "zero-state"
+mechanism = "copy-on-write"
+workload = "kv"
+fault = ["none", "mix:rough"]
+region = "8 MiB"
+trials = 3
+[mix.rough]
+kill = 2
+null-read = 1
+[commits]
+kept = 3
+[workload.kv]
+records = 100
+"#;
+
+#[test]
+fn a_mix_that_is_wrong_is_named_with_line_key_and_what_would_be_right() {
+    let suite = parse("mine.toml", MIXED).unwrap();
+    assert_eq!((suite.mix["rough"].0["kill"], suite.commits.kept), (2, 3));
+    let again = toml::to_string(&suite).unwrap();
+    assert_eq!(parse("again.toml", &again).unwrap(), suite, "it is written back as it was read");
+    for (was, by, line, key, words) in [
+        ("\"mix:rough\"", "\"mix:ruogh\"", 7, "factors.fault", "unknown mix of faults `ruogh`; the nearest is `rough`"),
+        ("kill = 2", "kil = 2", 11, "mix.rough", "unknown fault `kil`; the nearest is `kill`"),
+        ("kill = 2", "kill = 0", 11, "mix.rough", "0 is no weight; write 1 to"),
+        ("kill = 2", "none = 2", 11, "mix.rough", "`none` is no fault to draw"),
+        ("kill = 2\nnull-read = 1\n", "", 10, "mix.rough", "the mix is empty"),
+        ("kept = 3", "kept = 300", 14, "commits.kept", "300"),
+        ("kept = 3", "keep = 3", 14, "commits", "the nearest is `kept`"),
+    ] {
+        let Err(SuiteError::Invalid { line: at, key: about, problem, .. }) =
+            parse("mine.toml", &MIXED.replace(was, by))
+        else {
+            panic!("{by}")
+        };
+        assert!(problem.contains(words), "{by}: {problem}");
+        assert!(at == line && about.starts_with(key), "{by}: line {at}, `{about}`: {problem}");
+    }
+    let without = MIXED.replace("[mix.rough]\nkill = 2\nnull-read = 1\n", "");
+    let error = parse("mine.toml", &without).unwrap_err().to_string();
+    assert!(error.contains("mine.toml:7") && error.contains("write a section `[mix.rough]`"), "{error}");
+}
+
 #[test]
 fn a_suite_may_have_measures_alone_but_not_nothing() {
     let head = "name = \"mine\"\nquestion = \"Does it?\"\n";

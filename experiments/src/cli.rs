@@ -4,6 +4,7 @@ use crate::levels::LARGEST_SEED;
 use crate::names::{FAULTS, LOADS, MEASURES, MECHANISMS, POLICIES, SPARES, Table, WORKLOADS};
 use crate::simulate::Fleet;
 use crate::size::Size;
+use crate::suite::mix_of;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Parser, Subcommand, value_parser};
@@ -71,8 +72,8 @@ pub struct RunArgs {
     /// Keep only these of the suite's workloads
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = of(WORKLOADS))]
     pub workload: Option<Vec<String>>,
-    /// Keep only these of the suite's faults
-    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = of(FAULTS), hide_possible_values = true)]
+    /// Keep only these of the suite's faults and mixes (`mix:NAME`)
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = FaultOrMix, hide_possible_values = true)]
     pub fault: Option<Vec<String>>,
     /// Keep only these of the suite's spares
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = of(SPARES))]
@@ -277,6 +278,21 @@ impl TypedValueParser for Known {
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue>>> {
         let names = self.0.names.iter();
         Some(Box::new(names.map(|name| PossibleValue::new(name.name).help(name.about))))
+    }
+}
+
+/// A fault, or `mix:` and the name of a mix, which the suite is asked for later.
+#[derive(Clone)]
+struct FaultOrMix;
+
+impl TypedValueParser for FaultOrMix {
+    type Value = String;
+
+    fn parse_ref(&self, command: &clap::Command, argument: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        match value.to_str().filter(|name| mix_of(name).is_some()) {
+            Some(name) => Ok(name.to_owned()),
+            None => Known(FAULTS).parse_ref(command, argument, value),
+        }
     }
 }
 

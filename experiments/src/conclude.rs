@@ -6,8 +6,10 @@ use crate::plots::{self, PlotError};
 use crate::record::Summary;
 use crate::report::{self, ReportError};
 use crate::results::{self, Results, ResultsError};
-use crate::summary::{self, Run};
-use crate::{catalog, output};
+use crate::suite::Suite;
+use crate::summary::{self, Forecast, Run};
+use crate::trace::{Trace, TraceError};
+use crate::{catalog, forecast, output};
 use std::path::{Path, PathBuf};
 
 /// Why a run could not be concluded.
@@ -16,6 +18,9 @@ pub enum ConcludeError {
     /// The folder cannot be read.
     #[error(transparent)]
     Results(#[from] ResultsError),
+    /// Its recorded crashes cannot be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// A plot cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
@@ -57,9 +62,12 @@ fn summarized(folder: &Path) -> Result<(Results, Summary), ConcludeError> {
     let results = results::load(folder)?;
     let manifest = &results.manifest;
     // The settings were written by this program; where they are not its own any more, the trials speak for themselves.
-    let (planned_trials, planned_rounds) = match catalog::parse("the manifest's settings", &manifest.settings) {
-        Ok(suite) => (suite.trials(), suite.rounds()),
-        Err(_) => (results.trials.len() as u64, 0),
+    let suite = catalog::parse("the manifest's settings", &manifest.settings).ok();
+    let all = || (results.trials.len() as u64, 0);
+    let (planned_trials, planned_rounds) = suite.as_ref().map_or_else(all, |suite| (suite.trials(), suite.rounds()));
+    let (forecasts, left_out) = match suite.filter(|suite| !suite.mix.is_empty()) {
+        Some(suite) => forecasts_of(folder, &results, &suite)?,
+        None => Default::default(),
     };
     // A run of measures alone that has no measurements was cut off before the first of them.
     let before_the_first = if planned_trials == 0 { planned_rounds } else { 0 };
@@ -70,8 +78,25 @@ fn summarized(folder: &Path) -> Result<(Results, Summary), ConcludeError> {
         missing_rounds: results.measurements.missing_rounds.unwrap_or(before_the_first),
         floors: results.floors.clone(),
         measurements: results.measurements.measurements.clone(),
-        skipped: results.torn.iter().chain(&results.measurements.skipped).cloned().collect(),
+        skipped: results.torn.iter().chain(&results.measurements.skipped).chain(&left_out).cloned().collect(),
     };
-    let summary = summary::summarize(run, is_memory_fault);
+    let summary = summary::summarize_beside(run, &forecasts, is_memory_fault);
     Ok((results, summary))
+}
+
+/// What is predicted of the run's mixes, and what was left out. A run that did not record its crashes has nothing to predict
+/// from.
+fn forecasts_of(
+    folder: &Path,
+    results: &Results,
+    suite: &Suite,
+) -> Result<(Vec<Forecast>, Vec<String>), ConcludeError> {
+    match Trace::load(folder) {
+        Ok(trace) => Ok(forecast::forecasts(results, &trace.crashes, suite)),
+        Err(TraceError::NotRecorded { .. }) => {
+            let why = "the run did not record its crashes; it does with `crashes = true` under `[output]` in its suite";
+            Ok((Vec::new(), vec![format!("replay and simulation: skipped, because {why}")]))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

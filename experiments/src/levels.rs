@@ -3,13 +3,18 @@
 //! A factor is one level or a list of them: `fault = "kill"` or `fault = ["kill", "abort"]`.
 
 use crate::names::{self, Table};
+use crate::suite::mix_of;
 use crate::workloads::stencil::SIDES;
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 /// The longest pause between two faults of a batch, in microseconds.
 const LONGEST_PAUSE_US: u64 = 1_000_000;
+
+/// The largest weight of a fault in a mix.
+const HEAVIEST: u64 = 1_000_000;
 
 /// The most threads of a workload.
 const MOST_THREADS: usize = 256;
@@ -34,7 +39,12 @@ pub fn workloads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
 
 /// Reads faults.
 pub fn faults<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    OneOrMany(Known(&names::FAULTS)).deserialize(deserializer)
+    OneOrMany(FaultOrMix).deserialize(deserializer)
+}
+
+/// Reads faults with their weights.
+pub fn weights<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u64>, D::Error> {
+    deserializer.deserialize_map(Weights)
 }
 
 /// Reads ways to make a successor ready.
@@ -205,6 +215,110 @@ impl Visitor<'_> for Known {
         }
         let (what, nearest) = (table.what, table.nearest(name));
         Err(E::custom(format!("unknown {what} `{name}`; the nearest is `{nearest}`")))
+    }
+}
+
+/// Reads a fault, or `mix:` and the name of a mix, which the suite must have.
+#[derive(Clone, Copy)]
+struct FaultOrMix;
+
+impl<'de> DeserializeSeed<'de> for FaultOrMix {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for FaultOrMix {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a fault, or `mix:` and the name of a mix")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
+        match mix_of(name) {
+            Some(_) => Ok(name.to_owned()),
+            None => Known(&names::FAULTS).visit_str(name),
+        }
+    }
+}
+
+/// Reads a fault that can be drawn.
+struct Drawable;
+
+impl<'de> DeserializeSeed<'de> for Drawable {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Drawable {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a fault")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<String, E> {
+        match name {
+            "none" => Err(E::custom("`none` is no fault to draw; give it as a level beside the mix")),
+            name => Known(&names::FAULTS).visit_str(name),
+        }
+    }
+}
+
+/// Reads the weight of a fault.
+struct Weight;
+
+impl<'de> DeserializeSeed<'de> for Weight {
+    type Value = u64;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
+        deserializer.deserialize_u64(self)
+    }
+}
+
+impl Visitor<'_> for Weight {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a weight, a whole number from 1 to {HEAVIEST}")
+    }
+
+    fn visit_i64<E: de::Error>(self, weight: i64) -> Result<u64, E> {
+        let right = u64::try_from(weight).ok().filter(|weight| (1..=HEAVIEST).contains(weight));
+        right.ok_or_else(|| E::custom(format!("{weight} is no weight; write 1 to {HEAVIEST}, or leave the fault out")))
+    }
+
+    // TOML has signed numbers; the tree is told the suite in JSON, which has these.
+    fn visit_u64<E: de::Error>(self, weight: u64) -> Result<u64, E> {
+        self.visit_i64(i64::try_from(weight).unwrap_or(i64::MAX))
+    }
+}
+
+/// Reads faults with their weights.
+struct Weights;
+
+impl<'de> Visitor<'de> for Weights {
+    type Value = BTreeMap<String, u64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faults with their weights, as `kill = 2`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut weights = BTreeMap::new();
+        while let Some(fault) = map.next_key_seed(Drawable)? {
+            weights.insert(fault, map.next_value_seed(Weight)?);
+        }
+        if weights.is_empty() {
+            return Err(de::Error::custom("the mix is empty; at least one fault is needed, as `kill = 1`"));
+        }
+        Ok(weights)
     }
 }
 

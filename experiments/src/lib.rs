@@ -6,6 +6,7 @@ pub mod conclude;
 pub mod daly;
 pub mod doctor;
 pub mod faults;
+pub mod forecast;
 pub mod goodput;
 pub mod interrupt;
 pub mod jsonl;

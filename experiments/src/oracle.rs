@@ -14,22 +14,24 @@ pub use settings::native_digests;
 
 use crate::workloads::digest::{Digest, Digester};
 use crate::workloads::documents::Document;
-use crate::workloads::ycsb::{FIELD_BYTES, Operation, Plan, RECORD_BYTES, fill, key_name};
+use crate::workloads::ycsb::{FIELD_BYTES, Operation, Plan, RECORD_BYTES, fill, key_name, operation_name};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// The digests of a `kv` state after each of these numbers of operations, in the order given.
+/// The digests of a `kv` state after each of these numbers of operations, in the order given, without the `excluded`
+/// ones, which are given by name.
 ///
 /// # Panics
 /// Where the plan has fewer operations than asked for.
-pub fn kv_digests(plan: &Plan, after: &[u64]) -> Vec<Digest> {
+pub fn kv_digests(plan: &Plan, after: &[u64], excluded: &BTreeSet<String>) -> Vec<Digest> {
     let asked: BTreeSet<u64> = after.iter().copied().collect();
     let mut model = KvModel::new(plan);
     let mut done = 0;
     let mut digests = BTreeMap::new();
     for number in asked {
-        (done..number).for_each(|index| model.apply(plan.operation(index)));
+        let counted = (done..number).filter(|index| !excluded.contains(&operation_name(*index)));
+        counted.for_each(|index| model.apply(plan.operation(index)));
         done = number;
         digests.insert(number, model.digest());
     }

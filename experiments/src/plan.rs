@@ -3,11 +3,11 @@
 //! The order is random in rounds: each cell's batches are spread evenly over all rounds, and each round has an order of
 //! its own, so that a machine that drifts hits all cells alike. Cells with as many batches as any are in every round. A
 //! trial's seed comes from the run's seed, its levels and its number in the cell alone: it stays the same when a suite
-//! is narrowed.
+//! is narrowed. Under a mix of faults the policy is left out.
 
 use crate::levels::LARGEST_SEED;
 use crate::record::Levels;
-use crate::suite::{Factors, Suite};
+use crate::suite::{Factors, Suite, mix_of};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
@@ -122,6 +122,8 @@ pub fn fresh_seed() -> u64 {
 /// The seed of the trial number `index`, from 0, of the cell with these levels.
 pub fn trial_seed(run_seed: u64, levels: &Levels, index: u64) -> u64 {
     let Levels { policy, mechanism, workload, fault, spare, region_bytes, load } = levels;
+    // What a mix draws is the same for each policy, so that policies can be held against each other trial by trial.
+    let policy = if mix_of(fault).is_some() { "any" } else { policy };
     // No name has a line break in it, so no two cells have the same text.
     let mut text = format!("{policy}\n{mechanism}\n{workload}\n{fault}\n{spare}\n{region_bytes}\n{index}");
     // Seeds are older than loads: without one they are what they were.

@@ -158,3 +158,25 @@ fn one_trial_is_made_as_in_its_suite() {
         assert_eq!(one.cells, [planned.levels]);
     }
 }
+
+/// Under a mix of faults each policy gets the same seeds, and so the same faults; else each its own.
+#[test]
+fn policies_meet_the_same_faults_under_a_mix() {
+    let suite = catalog::load("policies").unwrap();
+    let plan = Plan::new(&suite, 5);
+    let seeds = |policy: &str, fault: &str| {
+        let of_cell = |planned: &&Planned| planned.levels.policy == policy && planned.levels.fault == fault;
+        plan.trials().filter(of_cell).map(|planned| planned.seed).collect::<Vec<_>>()
+    };
+    let base = seeds("checkpoint-resume", "mix:mixed");
+    assert_eq!(base, seeds("zero-state", "mix:mixed"));
+    assert_ne!(base, seeds("checkpoint-resume", "mix:transient"));
+    // Policies that wait have fewer trials: the first of them.
+    let waiting = seeds("circuit-breaker", "mix:mixed");
+    assert_eq!(waiting, base[..waiting.len()]);
+    let faults = |workload: &str, policy: &str| {
+        let levels = Levels { policy: policy.to_owned(), workload: workload.to_owned(), ..plan.cells[0].clone() };
+        trial_seed(5, &Levels { fault: "kill".to_owned(), ..levels }, 0)
+    };
+    assert_ne!(faults("kv", "checkpoint-resume"), faults("kv", "zero-state"));
+}

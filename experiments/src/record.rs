@@ -9,12 +9,16 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod course;
 mod crash;
 mod measurement;
+mod standing;
 mod target;
 
+pub use course::{Course, GaveUpBy, Poison};
 pub use crash::{RecordedCrash, Recovered, Then, Victim, action};
 pub use measurement::{Level, Measurement, Measurements, Unit};
+pub use standing::{Figure, Mean, Prediction, Predictor, Standing};
 pub use target::Target;
 
 /// The version of the formats; raised when a field changes its meaning.
@@ -101,6 +105,22 @@ pub struct Trial {
     /// The phases of the first recovery.
     #[serde(flatten)]
     pub phases: Phases,
+    /// The fault that was drawn, where the level is a mix of faults; else null.
+    #[serde(default)]
+    pub drawn_fault: Option<String>,
+    /// Operations of the whole script; null in older results, and of a trial that hung.
+    #[serde(default)]
+    pub script_operations: Option<u64>,
+    /// From the beginning of its work, on a state that is there, until its end; null where it shares a transaction with
+    /// others, where it never began, or hung.
+    #[serde(default)]
+    pub took_ns: Option<u64>,
+    /// What the policy did, over all recoveries; null in results that are older, and of a trial that hung.
+    #[serde(default)]
+    pub course: Option<Course>,
+    /// What came of the operations that crash whenever they are met; null where none was met.
+    #[serde(default)]
+    pub poison: Option<Poison>,
     /// The workload's own figures (`indexed`, `failed`, `quarantined` …).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counts: BTreeMap<String, u64>,
@@ -109,6 +129,13 @@ pub struct Trial {
     pub quarantined_files: Vec<String>,
     /// A digest of the final state, blind to the order of hash maps; null where it could not be read.
     pub digest: Option<String>,
+}
+
+impl Trial {
+    /// The fault that was planned: the level, or what was drawn where that is a mix.
+    pub fn fault(&self) -> &str {
+        self.drawn_fault.as_deref().unwrap_or(&self.levels.fault)
+    }
 }
 
 /// The phases of a recovery. They add up to [`recovery_ns`](Self::recovery_ns), whatever their order in time:
@@ -309,6 +336,12 @@ pub struct Summary {
     /// What the run was to show, where it measured what that compares.
     #[serde(default)]
     pub targets: Vec<Target>,
+    /// How each policy stands under each mix of faults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standings: Vec<Standing>,
+    /// What a replay and a simulation predict of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predictions: Vec<Prediction>,
     /// What was left out, each with its reason: `skipped, because …`.
     pub skipped: Vec<String>,
     /// The floors measured in this run.

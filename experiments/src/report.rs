@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 mod cells;
 mod floors;
 mod measurements;
+mod poison;
+mod standings;
 mod targets;
 
 /// The report's file.
@@ -43,7 +45,7 @@ pub enum ReportError {
 /// [`ReportError`] where a plot cannot be drawn or the file not be written.
 pub fn write(dir: &Path, manifest: &Manifest, summary: &Summary, trials: &[Trial]) -> Result<PathBuf, ReportError> {
     let path = dir.join(REPORT);
-    let page = page(manifest, summary, &figures(summary, trials)?).into_string();
+    let page = page(manifest, summary, trials, &figures(summary, trials)?).into_string();
     write_whole(&path, page.as_bytes()).map_err(|source| ReportError::Write { path: path.clone(), source })?;
     Ok(path)
 }
@@ -64,7 +66,7 @@ fn figures(summary: &Summary, trials: &[Trial]) -> Result<Markup, PlotError> {
     })
 }
 
-fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
+fn page(manifest: &Manifest, summary: &Summary, trials: &[Trial], figures: &Markup) -> Markup {
     // Without them there is nothing to say of cells, floors, faults and verdicts.
     let has_trials = summary.trials > 0;
     html! {
@@ -88,6 +90,15 @@ fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
                         ul { @for sentence in &summary.answer { li { (sentence) } } }
                     }
                     @if !figures.0.is_empty() { section id="plots" { h2 { "Plots" } (figures.clone()) } }
+                    @if !summary.standings.is_empty() {
+                        section id="mixes" { h2 { "Mixes of faults" } (standings::table(&summary.standings)) }
+                    }
+                    @if !summary.predictions.is_empty() {
+                        section id="predictions" { h2 { "Predicted and measured" } (standings::predictions(&summary.predictions)) }
+                    }
+                    @if let Some(table) = poison::table(trials) {
+                        section id="poison" { h2 { "Inputs that always crash" } (table) }
+                    }
                     @if has_trials {
                         section id="cells" { h2 { "Cells" } (cells::table(&summary.cells)) }
                         section id="floors" { h2 { "Floors" } (floors::table(&summary.floors)) }
@@ -277,7 +288,7 @@ mod tests {
         };
         let summary = summarize(run, |_| false);
         let missing = summary.targets.iter().find(|target| target.against.contains("pool")).unwrap();
-        let page = page(&manifest(), &summary, &html! {}).into_string();
+        let page = page(&manifest(), &summary, &trials, &html! {}).into_string();
         let row = |target: &Target| format!("<td>{}</td>", target.against);
         let order = ["Does it all work here?", "<td>missed</td>", &row(missing), &summary.answer[0]];
         let places: Vec<usize> =
@@ -303,7 +314,7 @@ mod tests {
             skipped: Vec::new(),
         };
         let summary = summarize(run, |_| false);
-        let page = page(&manifest(), &summary, &figures(&summary, &[]).unwrap()).into_string();
+        let page = page(&manifest(), &summary, &[], &figures(&summary, &[]).unwrap()).into_string();
         assert!(page.contains("did not finish: 0 of 4 planned trials were made"), "{page}");
         assert!(!page.contains("Nothing crashed"), "{page}");
     }
@@ -329,7 +340,7 @@ mod tests {
         };
         let summary = summarize(run, |_| false);
         assert!(!summary.complete);
-        let page = page(&manifest(), &summary, &figures(&summary, &[]).unwrap()).into_string();
+        let page = page(&manifest(), &summary, &[], &figures(&summary, &[]).unwrap()).into_string();
         for shown in
             ["did not finish: 2 rounds of measures are missing", "1 row of `pool`", "41.5 µs", "id=\"measurements\""]
         {

@@ -3,8 +3,8 @@
 //! Medians and tails, never a bare mean: latencies are skewed, and one slow recovery would drown the rest. Everything
 //! here is exact and needs no random numbers, so the same trials always give the same summary.
 
-use crate::record::Distribution;
-use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal};
+use crate::record::{Distribution, Mean};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal, StudentsT};
 
 /// The least samples that carry a 90 %, a 99 % and a 99.9 % quantile: below it, fewer than 5 samples (10 for the last)
 /// would lie beyond the quantile, and one of them would decide it.
@@ -117,6 +117,26 @@ pub fn wilson(hits: u64, trials: u64) -> Option<(f64, f64)> {
     Some((((centre - half) / scale).clamp(0.0, share), ((centre + half) / scale).clamp(share, 1.0)))
 }
 
+/// The mean of `samples` with half of its 95 % confidence interval by Student's t, which is `None` of fewer than two. For
+/// totals that are shared out; what is claimed rests on ranks.
+pub fn student(samples: &[f64]) -> Mean {
+    let n = samples.len() as f64;
+    let mean = samples.iter().sum::<f64>() / n.max(1.0);
+    let variance = samples.iter().map(|sample| (sample - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let spread = StudentsT::new(0.0, 1.0, n - 1.0).ok();
+    Mean { mean, half: spread.map(|spread| spread.inverse_cdf(1.0 - ONE_SIDE) * (variance / n).sqrt()) }
+}
+
+/// How often chance alone makes two outcomes that are equally likely as unequal as `one` to `other`, or more so: the
+/// two-sided sign test (Arbuthnott 1710; Conover, "Practical Nonparametric Statistics", 3rd ed., 1999, section 3.4). Ties
+/// are left out beforehand.
+pub fn sign_test(one: u64, other: u64) -> f64 {
+    match Binomial::new(0.5, one + other) {
+        Ok(pairs) => (2.0 * pairs.cdf(one.min(other))).min(1.0),
+        Err(_) => 1.0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +168,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_sign_test_sums_the_tails_of_the_binomial() {
+        for (one, other) in [(0, 0), (5, 5), (0, 6), (9, 1), (1, 9), (30, 12)] {
+            let (least, all) = (usize::try_from(one.min(other)).unwrap(), usize::try_from(one + other).unwrap());
+            let expected = (2.0 * half_binomial(all, least)).min(1.0);
+            assert!((sign_test(one, other) - expected).abs() < 1e-9, "{one} to {other}");
+        }
+        assert!(sign_test(0, 5) > 0.05 && sign_test(0, 6) < 0.05);
+    }
+
+    /// Against R's `t.test(c(1, 2, 3, 4))`, whose interval is 0.445739 to 4.554261.
+    #[test]
+    fn a_mean_has_students_interval() {
+        let Mean { mean, half } = student(&[1.0, 2.0, 3.0, 4.0]);
+        assert!((mean - 2.5).abs() < 1e-12 && (half.unwrap() - 2.054261).abs() < 1e-5, "{mean}, {half:?}");
+        assert_eq!(student(&[7.0]), Mean { mean: 7.0, half: None });
+        assert_eq!(student(&[]), Mean { mean: 0.0, half: None });
     }
 
     #[test]

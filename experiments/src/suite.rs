@@ -15,8 +15,10 @@ use std::time::Duration;
 use toml::Table;
 
 mod factors;
+mod mixes;
 
 pub use factors::{Batch, Factors};
+pub use mixes::{FaultMix, Mixes, drawn, mix_of};
 
 /// A suite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,9 @@ pub struct Suite {
     /// makes no trials.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "levels::blocks")]
     pub factors: Vec<Factors>,
+    /// Mixes of faults, which levels `mix:NAME` of the factor `fault` draw from.
+    #[serde(default, skip_serializing_if = "Mixes::is_empty")]
+    pub mix: Mixes,
     /// The workloads' settings.
     #[serde(default)]
     pub workload: Workloads,
@@ -49,6 +54,9 @@ pub struct Suite {
     /// The limit on restarts.
     #[serde(default)]
     pub intensity: Intensity,
+    /// Which commits are kept.
+    #[serde(default, skip_serializing_if = "Commits::is_as_usual")]
+    pub commits: Commits,
     /// How often the floor is measured.
     #[serde(default)]
     pub floor: Floor,
@@ -230,6 +238,20 @@ pub struct Intensity {
     /// The window in milliseconds.
     #[serde(deserialize_with = "levels::positive")]
     pub within_ms: u64,
+}
+
+/// Which commits are kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commits {
+    /// How many before the last one, for policies that go back. Each takes as much memory as the region.
+    pub kept: u8,
+}
+
+impl Commits {
+    fn is_as_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How often the floor is measured.

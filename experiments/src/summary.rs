@@ -3,12 +3,17 @@
 //!
 //! A pure function of the trials and the floors, so that a summary can be made again from what a run left.
 
-use crate::record::{Cell, Distribution, FORMAT, Floor, Levels, Measurement, Outcome, Phases, Summary, Trial, Verdict};
+use crate::record::{
+    Cell, Distribution, FORMAT, Floor, Levels, Measurement, Outcome, Phases, Predictor, Summary, Trial, Verdict,
+};
 use answer::answer;
 use std::collections::BTreeMap;
 
 mod answer;
 pub(crate) mod costs;
+pub(crate) mod poisoned;
+mod predictions;
+mod standings;
 mod targets;
 
 /// What the summary is of.
@@ -33,6 +38,11 @@ pub struct Run<'a> {
 /// Summarizes a run. `is_memory_fault` tells the faults that change memory behind the program's back, which may
 /// corrupt silently, from those that stop it, which must not.
 pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summary {
+    summarize_beside(run, &[], is_memory_fault)
+}
+
+/// The same, beside what a replay and a simulation say of it.
+pub fn summarize_beside(run: Run<'_>, forecasts: &[Forecast], is_memory_fault: impl Fn(&str) -> bool) -> Summary {
     let mut groups: BTreeMap<&Levels, Vec<&Trial>> = BTreeMap::new();
     for trial in run.trials {
         groups.entry(&trial.levels).or_default().push(trial);
@@ -49,12 +59,15 @@ pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summar
         crashes: run.trials.iter().map(|trial| trial.crashes).sum(),
         answer: Vec::new(),
         targets: Vec::new(),
+        standings: standings::standings(run.trials),
+        predictions: Vec::new(),
         skipped,
         floors: run.floors,
         measurements: run.measurements,
         cells,
     };
     summary.targets = targets::targets(&summary);
+    summary.predictions = predictions::beside(forecasts, &summary.standings);
     let planned = answer::Planned { trials: run.planned_trials, missing_rounds: run.missing_rounds };
     summary.answer = answer(&summary, run.trials, planned, &is_memory_fault);
     summary
@@ -193,6 +206,34 @@ fn counts(levels: &Levels, trials: &[&Trial], skipped: &mut Vec<String>) -> BTre
     counts
 }
 
+/// What a policy under a mix is predicted to come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// The levels: policy, mix, and all else.
+    pub levels: Levels,
+    /// What predicted it.
+    pub by: Predictor,
+    /// Restarts of a trial, in the mean.
+    pub restarts: f64,
+    /// The time that it loses, in the mean.
+    pub time_lost_ns: f64,
+    /// The share of its operations that are not there at the end, in the mean.
+    pub work_lost: f64,
+}
+
+/// What a combination of levels has besides policy and fault, in words.
+pub fn name_of_setting(levels: &Levels) -> String {
+    let Levels { mechanism, workload, region_bytes, spare, load, .. } = levels;
+    let mut name = format!("{mechanism} · {workload} · {}", crate::units::bytes(*region_bytes));
+    if spare != "cold" {
+        name += &format!(" · {spare}");
+    }
+    if load != "none" {
+        name += &format!(" · {load}");
+    }
+    name
+}
+
 /// A combination of levels in one line; those that every suite used to have are left out.
 pub fn name_of(levels: &Levels) -> String {
     let Levels { policy, mechanism, workload, fault, spare, load, .. } = levels;
@@ -229,5 +270,9 @@ pub(crate) fn tally<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, u64> 
     counts
 }
 
+#[cfg(test)]
+mod poison_tests;
+#[cfg(test)]
+mod standings_tests;
 #[cfg(test)]
 mod tests;

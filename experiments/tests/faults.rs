@@ -265,7 +265,49 @@ fn what_never_struck_is_not_injected() {
     assert_eq!(injector.counts(), planned);
 }
 
+/// A latent damage runs on, and then stops whoever still has it; a state that was made anew has not.
+fn a_latent_damage_comes_back_while_the_state_holds_it() {
+    const LONG: u64 = 200;
+    let plan = Plan::new(Fault::LatentDamage, Trigger::Operation(STRUCK), 42).unwrap().by(Stop::NullRead);
+    let injector = armed(&plan);
+    let mut state = State { numbers: (0..1000).collect(), hoard: Vec::new() };
+    let sound = state.numbers.clone();
+    for operation in 0..=STRUCK {
+        injector.before(operation, &mut state).unwrap();
+    }
+    let damaged = state.numbers.clone();
+    let differing = damaged.iter().zip(&sound).filter(|(a, b)| a != b).count();
+    assert!((1..=2).contains(&differing), "eight bytes in a row");
+    let mut goes_on = |from: u64, numbers: &[u64]| {
+        // In its place, so that what lies there is what the state holds.
+        state.numbers.copy_from_slice(numbers);
+        // SAFETY: as in `victim`.
+        match unsafe { fork() }.expect("fork") {
+            ForkResult::Parent { child } => ending(&injector, child, PATIENCE),
+            ForkResult::Child => {
+                prepare_to_crash();
+                for operation in from..LONG {
+                    let _ = injector.before(operation, &mut state);
+                }
+                // SAFETY: as in `victim`.
+                unsafe { libc::_exit(RAN_ON) }
+            }
+        }
+    };
+    for _ in 0..2 {
+        assert_eq!(goes_on(STRUCK + 1, &damaged), Ending::Signal(libc::SIGSEGV));
+    }
+    let second = injector.strike(1).expect("it came back").operation;
+    assert!((STRUCK + 1..=STRUCK + 100).contains(&second), "{second}");
+    // From the beginning, with the damage: not before the operation that met it first. Without: never.
+    assert_eq!(goes_on(0, &damaged), Ending::Signal(libc::SIGSEGV));
+    assert_eq!(injector.strike(3).unwrap().operation, second);
+    assert_eq!(goes_on(0, &sound), Ending::RunsOn);
+    assert_eq!(injector.counts(), Counts { planned: 4, injected: 4, activated: 4 });
+}
+
 const SCENES: &[(&str, fn())] = &[
+    ("a latent damage comes back while the state holds it", a_latent_damage_comes_back_while_the_state_holds_it),
     ("a crash loop ends with its budget", a_crash_loop_ends_with_its_budget),
     ("a plan that is put off strikes again later", a_plan_that_is_put_off_strikes_again_later),
     ("poison can be skipped", poison_can_be_skipped),

@@ -4,7 +4,7 @@ use super::minimum_region;
 use crate::faults::Fault;
 use crate::names;
 use crate::record::Levels;
-use crate::suite::{Batch, Factors, Stencil, Suite};
+use crate::suite::{Batch, Factors, Stencil, Suite, mix_of};
 use crate::when::Trigger;
 use crate::workloads::stencil::Heat;
 use crashbed::MechanismKind;
@@ -26,7 +26,10 @@ pub(super) fn check(suite: &Suite) -> Result<(), Wrong> {
         return Err(Wrong { key: &[], block: 0, problem: problem.to_owned() });
     }
     for (number, block) in suite.factors.iter().enumerate() {
-        let checked = declared(block).and_then(|()| regions(suite, block)).and_then(|()| batches(suite, block));
+        let checked = mixed(suite, block)
+            .and_then(|()| declared(block))
+            .and_then(|()| regions(suite, block))
+            .and_then(|()| batches(suite, block));
         checked.map_err(|(key, problem)| Wrong { key, block: number, problem })?;
     }
     overlap(suite)?;
@@ -35,6 +38,20 @@ pub(super) fn check(suite: &Suite) -> Result<(), Wrong> {
 }
 
 type Checked = Result<(), (&'static [&'static str], String)>;
+
+/// A mix that is drawn from must be there.
+fn mixed(suite: &Suite, block: &Factors) -> Checked {
+    let missing = |name: &&str| !suite.mix.contains_key(*name);
+    let Some(name) = block.fault.iter().filter_map(|level| mix_of(level)).find(missing) else { return Ok(()) };
+    let known: Vec<&str> = suite.mix.keys().map(String::as_str).collect();
+    let problem = match names::nearest(name, known.iter().copied()) {
+        Some(nearest) => {
+            format!("unknown mix of faults `{name}`; the nearest is `{nearest}` (there are: {})", known.join(", "))
+        }
+        None => format!("the suite has no mix of faults; write a section `[mix.{name}]` with weights, as `kill = 1`"),
+    };
+    Err((&["factors", "fault"], problem))
+}
 
 /// An operation that is to be struck must be in each script.
 fn struck(suite: &Suite) -> Checked {

@@ -17,7 +17,8 @@
 //!       20       passed: points of the trigger's name passed
 //!       21       foreign: an address in another daemon's region
 //!       22      current: the operation begun last, kept only while a plan waits at a point
-//!       23..     the strikes: when, in which operation, by which process, where; 64 of them
+//!       23..25  latent damage: how many bytes, and what they are
+//!       25..    the strikes: when, in which operation, by which process, where; 64 of them
 //! ```
 
 use super::memory::{self, Mapping, Target};
@@ -27,6 +28,7 @@ use super::trigger::{Occasion, Trigger, monotonic_ns, numbers};
 use super::{Fault, Site};
 use nix::errno::Errno;
 use nix::unistd::Pid;
+use rand::RngExt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,6 +49,8 @@ struct Page {
     passed: AtomicU64,
     foreign: AtomicU64,
     current: AtomicU64,
+    damaged_bytes: AtomicU64,
+    damage: AtomicU64,
     strikes: [StrikeWords; STRIKES],
 }
 
@@ -154,9 +158,16 @@ impl Injector {
         for (word, value) in page.plan.iter().zip(plan.to_words()) {
             word.store(value, Ordering::Relaxed);
         }
-        for counter in
-            [&page.struck, &page.landed, &page.harmless, &page.latched, &page.met, &page.passed, &page.current]
-        {
+        for counter in [
+            &page.struck,
+            &page.landed,
+            &page.harmless,
+            &page.latched,
+            &page.met,
+            &page.passed,
+            &page.current,
+            &page.damaged_bytes,
+        ] {
             counter.store(0, Ordering::Relaxed);
         }
         for strike in &page.strikes {
@@ -303,7 +314,9 @@ impl Injector {
         // What the fault cannot do without is looked for first: a fault that cannot strike costs no budget.
         let aimed = target.as_deref().filter(|_| plan.fault().aims_at_live_data());
         let aim = aimed.and_then(|target| memory::aim(target, &mut numbers));
-        if (plan.fault().aims_at_live_data() && aim.is_none()) || !page.take() {
+        // What was damaged before crashes now, whatever there is to aim at.
+        let comes_back = plan.fault() == Fault::LatentDamage && page.latched.load(Ordering::Relaxed) != 0;
+        if (plan.fault().aims_at_live_data() && aim.is_none() && !comes_back) || !page.take() {
             return Ok(());
         }
         let strike = page.record(operation);
@@ -321,6 +334,13 @@ impl Injector {
                 perform(Stop::NullWrite, &self.prepared, fault_ns);
                 page.harmless.fetch_add(u64::from(!changed), Ordering::Release);
                 return Ok(());
+            }
+            (Fault::LatentDamage, Some(aim), _) if !comes_back => {
+                strike.address.store(aim.address as u64, Ordering::Relaxed);
+                let damage = memory::damage(aim, &mut numbers, fault_ns);
+                page.damage.store(damage.value, Ordering::Relaxed);
+                page.damaged_bytes.store(damage.bytes, Ordering::Relaxed);
+                true
             }
             (Fault::ForeignWrite, ..) => self.write_foreign(strike),
             (Fault::Panic, ..) => {
@@ -374,6 +394,9 @@ impl Page {
         let met = self.met.fetch_add(1, Ordering::Relaxed) + 1;
         match (plan.fault(), self.latched.load(Ordering::Relaxed)) {
             (Fault::Poison, first @ 1..) => return operation.saturating_add(1) == first,
+            (Fault::LatentDamage, first @ 1..) => {
+                return operation >= (first - 1).saturating_add(latency(plan.seed())) && self.is_damaged();
+            }
             (Fault::CrashLoop, first @ 1..) => return operation.saturating_add(1) >= first,
             _ => {}
         }
@@ -390,6 +413,13 @@ impl Page {
         };
         let struck = self.struck.load(Ordering::Relaxed);
         trigger.strikes(&Occasion { seed: plan.seed(), struck, operation, met, elapsed_ns, point })
+    }
+
+    /// Whether the state still holds what the first strike damaged.
+    fn is_damaged(&self) -> bool {
+        let address = usize::try_from(self.strikes[0].address.load(Ordering::Relaxed)).unwrap_or(0);
+        let (bytes, value) = (self.damaged_bytes.load(Ordering::Relaxed), self.damage.load(Ordering::Relaxed));
+        memory::Damage { address, bytes, value }.is_there()
     }
 
     /// Takes one strike from the budget: before the fault, so that the successor finds it taken.
@@ -420,4 +450,12 @@ impl Page {
         let last = STRIKES - 1;
         &self.strikes[usize::try_from(nth).map_or(last, |nth| nth.min(last))]
     }
+}
+
+/// The most operations from a latent damage until it crashes.
+const LONGEST_LATENCY: u64 = 100;
+
+/// How many operations later the damage of the plan with this seed crashes: from 1 on, each equally likely.
+fn latency(seed: u64) -> u64 {
+    numbers(seed, u64::MAX, u64::MAX).random_range(1..=LONGEST_LATENCY)
 }

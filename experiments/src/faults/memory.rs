@@ -102,6 +102,37 @@ pub(super) fn scribble(aim: Aim, numbers: &mut impl Rng, fault_ns: &AtomicU64) -
     changed
 }
 
+/// Bytes of garbage that stay where they were written, and what they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Damage {
+    /// The first one.
+    pub(super) address: usize,
+    /// How many; at most 8.
+    pub(super) bytes: u64,
+    /// What they are, the first one lowest.
+    pub(super) value: u64,
+}
+
+impl Damage {
+    /// Whether they still are what they were made.
+    pub(super) fn is_there(&self) -> bool {
+        let bytes = (self.address..).zip(self.value.to_le_bytes()).zip(0..self.bytes);
+        self.bytes > 0 && bytes.into_iter().all(|((address, byte), _)| load(address) == byte)
+    }
+}
+
+/// Writes up to 8 bytes of garbage, within the range aimed at, each another than was there.
+pub(super) fn damage(aim: Aim, numbers: &mut impl Rng, fault_ns: &AtomicU64) -> Damage {
+    let bytes = aim.bytes.min(8);
+    let mut value = [0; 8];
+    stamp(fault_ns);
+    for (address, byte) in (aim.address..).zip(&mut value[..bytes]) {
+        *byte = load(address) ^ numbers.random_range(1..=u8::MAX);
+        store(address, *byte);
+    }
+    Damage { address: aim.address, bytes: bytes as u64, value: u64::from_le_bytes(value) }
+}
+
 /// Allocates into `hoard` until the allocator refuses even [`LEAST`] bytes; how many bytes it got.
 pub(super) fn exhaust(hoard: &mut Vec<Vec<u8>>, fault_ns: &AtomicU64) -> u64 {
     const LEAST: usize = 64;
@@ -264,6 +295,26 @@ mod tests {
                     && aim.address + aim.bytes == live.address + live.bytes
             });
             prop_assert_eq!(hit.count(), 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damage_is_there_until_a_byte_of_it_is_written(
+            lengths in prop::collection::vec(1usize..9, 1..6), seed: u64, undone in 0_usize..8,
+        ) {
+            let state = State::new(&lengths);
+            let before = state.bytes();
+            let mut numbers = numbers(seed, 0, 0);
+            let aim = aim(&state, &mut numbers).unwrap();
+            let damage = super::damage(aim, &mut numbers, &AtomicU64::new(0));
+            let changed = before.iter().zip(state.bytes()).filter(|(a, b)| **a != *b).count();
+            prop_assert_eq!(changed as u64, damage.bytes);
+            prop_assert_eq!(damage.bytes, aim.bytes.min(8) as u64);
+            prop_assert!(damage.is_there());
+            let address = damage.address + undone % aim.bytes.min(8);
+            super::store(address, super::load(address) ^ 1);
+            prop_assert!(!damage.is_there());
         }
     }
 

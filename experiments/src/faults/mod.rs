@@ -42,6 +42,9 @@ pub enum Fault {
     BitFlip,
     /// Writes garbage over live data, then crashes by a null write.
     WildWriteThenCrash,
+    /// Writes garbage over live data, and stops each process that comes upon it later, some operations on: whatever commit
+    /// was made in between holds the cause of the crash.
+    LatentDamage,
     /// Panics.
     Panic,
     /// Reports an error.
@@ -161,6 +164,7 @@ pub const TABLE: &[Row] = &[
     row(Fault::ForeignWrite, "foreign-write", Kind::Stop, SEGV, IN_TRANSACTION, "writes into another daemon's region"),
     row(Fault::BitFlip, "bit-flip", Kind::Memory, Ending::RunsOn, IN_TRANSACTION, "flips one bit of live data"),
     row(Fault::WildWriteThenCrash, "wild-write-then-crash", Kind::Memory, SEGV, IN_TRANSACTION, "writes garbage over live data, then crashes"),
+    row(Fault::LatentDamage, "latent-damage", Kind::Memory, Ending::RunsOn, IN_TRANSACTION, "writes garbage over live data, which crashes later, again and again"),
     row(Fault::Panic, "panic", Kind::Program, Ending::Panic, IN_TRANSACTION, "panics"),
     row(Fault::Error, "error", Kind::Program, Ending::Error, IN_TRANSACTION, "returns an error"),
     row(Fault::RegionExhausted, "region-exhausted", Kind::Program, Ending::Error, IN_TRANSACTION, "allocates until the region is full"),
@@ -188,12 +192,12 @@ impl Fault {
 
     /// Whether it needs the workload's live data to strike.
     pub(crate) fn aims_at_live_data(self) -> bool {
-        matches!(self, Self::BitFlip | Self::WildWriteThenCrash)
+        matches!(self, Self::BitFlip | Self::WildWriteThenCrash | Self::LatentDamage)
     }
 
     /// Whether it strikes again after the first time, unless the plan says otherwise.
     pub fn repeats(self) -> bool {
-        matches!(self, Self::CrashLoop | Self::Poison)
+        matches!(self, Self::CrashLoop | Self::Poison | Self::LatentDamage)
     }
 }
 

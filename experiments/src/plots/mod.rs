@@ -15,8 +15,10 @@ mod mechanism_cost;
 mod nested;
 mod outcomes;
 mod panels;
+mod pareto;
 mod phases;
 mod plane;
+mod poison;
 mod recovery_ecdf;
 mod sheet;
 mod starts;
@@ -59,6 +61,10 @@ pub enum Plot {
     RecoveryCost,
     /// Useful work against the interval of commits.
     Goodput,
+    /// How long it took to get past operations that always crash.
+    Poison,
+    /// What policies lose under mixes of faults.
+    Pareto,
 }
 
 /// Why a plot could not be drawn or written.
@@ -85,13 +91,15 @@ impl PlotError {
 
 impl Plot {
     /// All plots, in the order of the report.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Nested,
         Self::Goodput,
         Self::CommitCost,
         Self::ChangeCost,
         Self::RestoreCost,
         Self::RecoveryCost,
+        Self::Pareto,
+        Self::Poison,
         Self::Starts,
         Self::Costs,
         Self::Outcomes,
@@ -101,8 +109,8 @@ impl Plot {
         Self::Heartbeat,
     ];
 
-    /// The plots that a run asks for, in the order of the report: those of trials wherever it made some, all others only
-    /// where it varied or measured what they show.
+    /// The plots that a run asks for, in the order of the report: those that are about something which few runs vary,
+    /// measure or meet only where it did, all others wherever it made trials.
     pub fn of(summary: &Summary, trials: &[Trial]) -> Vec<Self> {
         let applies = |plot: &Self| match plot {
             Self::Starts => starts::applies(trials),
@@ -114,6 +122,8 @@ impl Plot {
             Self::RestoreCost => mechanism_cost::RESTORE.applies(summary),
             Self::RecoveryCost => mechanism_cost::RECOVERY.applies(summary),
             Self::Goodput => goodput::applies(summary),
+            Self::Poison => poison::applies(trials),
+            Self::Pareto => pareto::applies(summary),
             Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => !trials.is_empty(),
         };
         Self::ALL.into_iter().filter(applies).collect()
@@ -135,6 +145,8 @@ impl Plot {
             Self::RestoreCost => "restore-cost",
             Self::RecoveryCost => "recovery-cost",
             Self::Goodput => "goodput",
+            Self::Poison => "past-poison",
+            Self::Pareto => "pareto",
         }
     }
 
@@ -154,6 +166,8 @@ impl Plot {
             Self::RestoreCost => mechanism_cost::RESTORE.title,
             Self::RecoveryCost => mechanism_cost::RECOVERY.title,
             Self::Goodput => goodput::TITLE,
+            Self::Poison => poison::TITLE,
+            Self::Pareto => pareto::TITLE,
         }
     }
 
@@ -173,6 +187,8 @@ impl Plot {
             Self::RestoreCost => mechanism_cost::RESTORE.reading,
             Self::RecoveryCost => mechanism_cost::RECOVERY.reading,
             Self::Goodput => goodput::READING,
+            Self::Poison => poison::READING,
+            Self::Pareto => pareto::READING,
         }
     }
 
@@ -191,6 +207,8 @@ impl Plot {
             Self::RestoreCost => mechanism_cost::RESTORE.sheet(summary),
             Self::RecoveryCost => mechanism_cost::RECOVERY.sheet(summary),
             Self::Goodput => goodput::sheet(summary),
+            Self::Poison => poison::sheet(trials),
+            Self::Pareto => pareto::sheet(summary),
         }
     }
 

@@ -36,7 +36,7 @@ const ROW: f64 = 34.0;
 const LINE: f64 = 15.0;
 /// Verdicts that a cell names beside its dominant one, the worst first; the rest is counted together.
 const NAMED: usize = 3;
-const LEAST_COLUMN: f64 = 152.0;
+const LEAST_COLUMN: f64 = 168.0;
 const WIDEST_LABEL: f64 = 240.0;
 
 pub(super) fn sheet(trials: &[Trial]) -> Sheet {

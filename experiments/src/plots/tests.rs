@@ -4,7 +4,7 @@ use super::sheet::{Align, Shape, Sheet};
 use super::style::text_width;
 use super::*;
 use crate::goodput::sample::{AS_MODELLED, Made};
-use crate::record::{Distribution, Measurement, Unit};
+use crate::record::{Course, Distribution, GaveUpBy, Measurement, Outcome, Poison, Unit, Verdict};
 use crate::sample_trials::run;
 use crate::summary::costs::made_up::row;
 use crate::summary::{Run, summarize};
@@ -28,6 +28,39 @@ fn of_all_starts() -> Vec<Trial> {
                 trials.push(trial);
             }
         }
+    }
+    trials
+}
+
+/// Trials that met operations that always crash: every third got past.
+fn of_poison(workloads: &[&str]) -> Vec<Trial> {
+    let policies: Vec<&str> = crashbed_policies::ALL.iter().map(|policy| policy.name).collect();
+    let mut trials = run(&policies, &["full-copy"], workloads, &["poison".to_owned()], 9);
+    for (trial, policy) in trials.iter_mut().zip((0..11).flat_map(|policy| [policy; 27])) {
+        let is_past = policy % 3 == 0;
+        let past_ns = (0..u64::from(is_past)).map(|_| 900_000 * (1 + trial.seed % 13)).collect();
+        trial.poison = Some(Poison { met: 2, past: 1 + u64::from(is_past), past_ns, harmless_skipped: 0 });
+        let gave_up_by = (!is_past).then_some(GaveUpBy::Program);
+        trial.course = Some(Course { restarts: policy, gave_up_by, ..Course::default() });
+        trial.outcome = if is_past { Outcome::Done } else { Outcome::GaveUp };
+        trial.verdict = if is_past { Verdict::Exact } else { Verdict::GaveUp };
+    }
+    trials
+}
+
+/// Trials of all policies under mixes: nothing lost, all lost, and what lies between.
+fn of_mixes() -> Vec<Trial> {
+    let policies: Vec<&str> = crashbed_policies::ALL.iter().map(|policy| policy.name).collect();
+    let faults = ["none", "mix:transient", "mix:deterministic"].map(str::to_owned);
+    let mut trials = run(&policies, &["full-copy"], &["kv"], &faults, 9);
+    for (trial, policy) in trials.iter_mut().zip((0..11).flat_map(|policy| [policy; 27])) {
+        let crashed = trial.crashes > 0;
+        let lost = if trial.levels.fault == "mix:deterministic" { policy * 10 * (trial.seed % 2) } else { 0 };
+        trial.operations = 100 - lost;
+        trial.script_operations = Some(100);
+        let more = if crashed { 10_000 * 4_u64.pow(u32::try_from(policy).unwrap()) + trial.seed * 900 } else { 0 };
+        trial.took_ns = Some(10_000 * (100 - lost) + more);
+        trial.verdict = Verdict::Exact;
     }
     trials
 }
@@ -113,6 +146,13 @@ fn cases() -> Vec<(&'static str, Vec<Trial>)> {
             run(&names, &["undo-log", "fork"], &["kv"], &faults(3), 3)
         }),
         ("all starts", of_all_starts()),
+        ("inputs that always crash", of_poison(&["kv", "documents", "native"])),
+        ("mixes of faults", of_mixes()),
+        ("an input that nobody gets past", {
+            let mut trials = of_poison(&["kv"]);
+            trials.retain(|trial| trial.outcome != Outcome::Done);
+            trials
+        }),
     ]
 }
 
@@ -232,7 +272,9 @@ fn all_files_are_written_whole_and_again() {
 fn plots_of_starts_are_drawn_where_starts_were_varied_and_name_them() {
     let trials = of_all_starts();
     let summary = summary_of(&trials);
-    assert_eq!(Plot::of(&summary, &trials), Plot::ALL);
+    let of_starts: Vec<Plot> =
+        Plot::ALL.into_iter().filter(|plot| ![Plot::Poison, Plot::Pareto].contains(plot)).collect();
+    assert_eq!(Plot::of(&summary, &trials), of_starts);
     let svg = |plot: Plot| plot.svg(&summary, &trials).unwrap();
     for plot in [Plot::Starts, Plot::Costs] {
         for start in ["cold", "warm", "hot", "auto", "64 MiB", "1 GiB", "busy"] {
@@ -296,6 +338,20 @@ fn goodput_is_drawn_where_it_was_measured_without_any_trial() {
     let named = ["full-copy", "dirty-pages", "copy-on-write", "16 MiB", "a crash every 320 ms", "Young", "Daly"];
     for name in named {
         assert!(svg.contains(name), "no {name}");
+    }
+}
+
+#[test]
+fn a_front_names_every_policy_and_draws_each_mix() {
+    let trials = of_mixes();
+    let svg = Plot::Pareto.svg(&summary_of(&trials), &trials).unwrap();
+    for policy in crashbed_policies::ALL {
+        let name = policy.name;
+        let named = svg.lines().filter(|line| line.trim() == name || line.trim() == format!("({name})")).count();
+        assert_eq!(named, 2, "{name}");
+    }
+    for mix in ["transient · full-copy", "deterministic · full-copy"] {
+        assert!(svg.contains(mix), "no {mix}");
     }
 }
 

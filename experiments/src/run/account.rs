@@ -1,8 +1,8 @@
 //! What the engine says of a trial's recoveries, in the words of a reply.
 
 use super::message::{CrashReply, Times, TrialReply};
-use crate::record::Recovered;
-use crashbed::{Crash, Recovery, Report};
+use crate::record::{GaveUpBy, Recovered};
+use crashbed::{Action, Answered, Crash, Recovery, Report};
 
 /// Adds to `end` what the recoveries of a trial were, among those of the whole `report`.
 pub(super) fn account(own: &[Recovery], report: &Report, end: TrialReply) -> TrialReply {
@@ -18,6 +18,8 @@ pub(super) fn account(own: &[Recovery], report: &Report, end: TrialReply) -> Tri
         spare_memory_bytes: (spares.memory_bytes > 0).then_some(spares.memory_bytes),
         first_operation_ns: report.first_operation_ns,
         lost_operations: lost(own),
+        kept: own.iter().filter(|recovery| recovery.kept).count() as u64,
+        answered_zero: own.iter().filter(|recovery| recovery.answered == Some(Answered::Zero)).count() as u64,
         ..end
     }
 }
@@ -73,5 +75,14 @@ fn times(recovery: &Recovery) -> Times {
         started_ns: recovery.started_ns,
         first_operation_ns: recovery.first_operation_ns,
         redone_ns: recovery.redone_ns,
+    }
+}
+
+/// Who gave up on a transaction, by its newest recovery.
+pub(super) fn who_gave_up(newest: Option<&Recovery>) -> GaveUpBy {
+    match newest {
+        Some(Recovery { decision, .. }) if decision.action == Action::GiveUp => GaveUpBy::Policy,
+        Some(Recovery { answered: Some(Answered::GiveUp), .. }) => GaveUpBy::Program,
+        _ => GaveUpBy::Limit,
     }
 }

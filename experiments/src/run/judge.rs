@@ -2,21 +2,26 @@
 //!
 //! The judge runs in the program, outside the tree, and computes every digest anew from the seed.
 
+use super::course;
 use super::message::{CrashReply, Ended, TrialReply};
 use super::phases::{daemon_phases, phases};
+use crate::faults::Fault;
 use crate::oracle;
 use crate::plan::Planned;
-use crate::record::{InFlight, Outcome, Phases, Trial, Verdict};
-use crate::suite::Suite;
+use crate::record::{InFlight, Outcome, Phases, Poison, Trial, Verdict};
+use crate::suite::{Suite, drawn, mix_of};
 use crate::workloads::documents::Document;
+use crate::workloads::native::corpus::{Corpus, Sort};
 use crate::workloads::stencil::Heat;
-use crate::workloads::ycsb::Plan;
+use crate::workloads::ycsb::{Plan, operation_name};
 use std::collections::BTreeSet;
 
 /// What the judge knows of a run.
 pub(super) struct Judge<'a> {
     pub(super) suite: &'a Suite,
     pub(super) corpus: &'a [Document],
+    /// Names of the documents that crash the parser; `None` of a corpus that nobody vouches for.
+    pub(super) crashing: Option<&'a BTreeSet<String>>,
 }
 
 /// A crash of the daemon itself in a trial.
@@ -35,7 +40,7 @@ impl Judge<'_> {
             "kv" => {
                 let kv = &settings.kv;
                 let plan = Plan::new(planned.seed, kv.mix, kv.records, kv.operations);
-                oracle::kv_digests(&plan.map_err(|error| error.to_string())?, after)
+                oracle::kv_digests(&plan.map_err(|error| error.to_string())?, after, &excluded)
             }
             "native" => oracle::native_digests(&settings.native.corpus(planned.seed), after, &excluded),
             "stencil" => oracle::stencil_digests(Heat::new(planned.seed, settings.stencil.size), after),
@@ -60,7 +65,38 @@ impl Judge<'_> {
     pub(super) fn judge_batch(&self, batch: &[Planned], replies: Vec<TrialReply>) -> Vec<Trial> {
         let Some((first, last)) = batch.first().zip(replies.last()) else { return Vec::new() };
         let end = self.end(first, last, last.ended);
-        batch.iter().zip(replies).map(|(planned, reply)| self.record(planned, reply, None, &end)).collect()
+        let record = |(planned, reply)| Trial {
+            course: None,
+            script_operations: None,
+            ..self.record(planned, reply, None, &end)
+        };
+        batch.iter().zip(replies).map(record).collect()
+    }
+
+    /// What came of the operations that crash whenever they are met: poisoned inputs, hostile documents, and the operation
+    /// that the fault `poison` strikes.
+    fn poison(&self, planned: &Planned, fault: &str, reply: &TrialReply) -> Option<Poison> {
+        let skipped = &reply.quarantined;
+        if fault == Fault::Poison.name() {
+            let struck = reply.strike?.1;
+            return course::poison(reply, skipped, |operation| operation == struck, operation_name);
+        }
+        match planned.levels.workload.as_str() {
+            "native" => {
+                let corpus = self.suite.workload.native.corpus(planned.seed);
+                let is_poison = |number| matches!(corpus.sort(number), Sort::Poisoned(_));
+                course::poison(reply, skipped, is_poison, Corpus::name)
+            }
+            "documents" => {
+                let name = |number| {
+                    let document = usize::try_from(number).ok().and_then(|number: usize| self.corpus.get(number));
+                    document.map_or_else(String::new, |document| document.name.clone())
+                };
+                let crashing = self.crashing?;
+                course::poison(reply, skipped, |number| crashing.contains(&name(number)), name)
+            }
+            _ => None,
+        }
     }
 
     fn record(&self, planned: &Planned, reply: TrialReply, mut daemon: Option<DaemonCrash>, end: &End) -> Trial {
@@ -69,10 +105,13 @@ impl Judge<'_> {
             complete(&mut daemon.crash, planned, &reply, commit_every);
         }
         let daemon_crashes = daemon.as_ref().map_or(0, |daemon| daemon.count);
-        let crashes = reply.crashes + daemon_crashes;
+        // The report of a daemon begins anew with each that a policy has ended.
+        let by_policy = reply.seen.daemons;
+        let crashes = if by_policy == 0 { reply.crashes } else { reply.seen.decisions } + daemon_crashes;
         // The crash of a daemon comes before those of the transactions that it made again afterwards.
         let first = daemon.as_ref().map(|daemon| &daemon.crash).or(reply.first.as_ref());
-        let (verdict, remark) = verdict(planned, &reply, first, crashes, end);
+        let fault = drawn(&planned.levels.fault, planned.seed, &self.suite.mix).unwrap_or("none");
+        let (verdict, remark) = verdict(planned, fault, &reply, first, crashes.saturating_sub(by_policy), end);
         let mut phases = match (&daemon, reply.times) {
             (Some(daemon), _) => daemon_phases(&reply, daemon.noticed_ns),
             (None, Some(times)) => phases(reply.strike, times),
@@ -84,7 +123,9 @@ impl Judge<'_> {
             first.zip(struck_at).map(|(crash, struck)| crash.operation.saturating_sub(struck));
         let lost_otherwise = match (reply.ended, struck_at, &daemon) {
             (Ended::Failed, Some(struck), _) => struck.saturating_sub(reply.operations),
-            (_, Some(struck), Some(daemon)) => struck.saturating_sub(daemon.crash.resumed_operations.unwrap_or(0)),
+            (_, Some(struck), Some(daemon)) if daemon_crashes > by_policy => {
+                struck.saturating_sub(daemon.crash.resumed_operations.unwrap_or(0))
+            }
             _ => 0,
         };
         let in_flight = first.map(|crash| match crash.resumed_operations {
@@ -92,6 +133,7 @@ impl Judge<'_> {
             Some(_) => InFlight::NotDone,
             None => InFlight::Unknown,
         });
+        let (course, poison) = (course::course(&reply, daemon_crashes), self.poison(planned, fault, &reply));
         Trial {
             trial: planned.trial,
             levels: planned.levels.clone(),
@@ -120,6 +162,11 @@ impl Judge<'_> {
             operations: reply.operations,
             committed_operations: first.map_or(reply.operations, |crash| crash.committed_operations),
             phases,
+            drawn_fault: mix_of(&planned.levels.fault).map(|_| fault.to_owned()),
+            script_operations: reply.script_operations,
+            took_ns: reply.seen.took_ns,
+            course: Some(course),
+            poison,
             counts: reply.counts,
             quarantined_files: reply.quarantined,
             digest: Some(reply.digest),
@@ -157,6 +204,7 @@ enum End {
 
 fn verdict(
     planned: &Planned,
+    fault: &str,
     reply: &TrialReply,
     first: Option<&CrashReply>,
     crashes: u64,
@@ -180,8 +228,8 @@ fn verdict(
         return (Verdict::GaveUp, None);
     }
     // The fault `crash-during-restore` needs a crash of its own first.
-    let expected = reply.injected + u64::from(planned.levels.fault == "crash-during-restore");
-    if planned.levels.fault != "none" && crashes > expected {
+    let expected = reply.injected + u64::from(fault == "crash-during-restore");
+    if fault != "none" && crashes > expected {
         let further: String = reply.further.iter().map(|words| format!("; {words}")).collect();
         let words = format!("{crashes} crashes, of which {expected} were injected{further}");
         return (Verdict::CrashedAgain, Some(words));

@@ -3,7 +3,8 @@
 //!
 //! The program holds plan, oracle and files; the tree holds what crashes. One order is under way at a time.
 
-use crate::record::Recovered;
+use super::witness::Seen;
+use crate::record::{GaveUpBy, Recovered};
 use crate::suite::Suite;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -162,6 +163,20 @@ pub struct TrialReply {
     pub complaint: Option<String>,
     /// The digest when all lost work had been done again, and the number of operations then.
     pub redone: Option<(u64, String)>,
+    /// Operations of the script; `None` of a trial that hung.
+    pub script_operations: Option<u64>,
+    /// Who gave up, where somebody did.
+    pub gave_up_by: Option<GaveUpBy>,
+    /// Whether the daemon had been made again too often, so that nobody was asked any more.
+    pub too_many: bool,
+    /// What was seen of all of the trial; nothing of one in a batch.
+    pub seen: Seen,
+    /// How many crashed states were kept, and how often the program's own code answered by a state anew.
+    pub kept: u64,
+    /// See `kept`.
+    pub answered_zero: u64,
+    /// Why none can be kept, where that is so.
+    pub keeps_nothing: Option<String>,
     /// The workload's own figures.
     pub counts: BTreeMap<String, u64>,
     /// Names of quarantined inputs.

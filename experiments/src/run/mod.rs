@@ -5,6 +5,7 @@
 
 mod account;
 mod alone;
+mod course;
 mod floors;
 mod judge;
 mod launch;
@@ -14,6 +15,7 @@ mod resident;
 mod serve;
 pub mod strike;
 pub mod tree;
+mod witness;
 pub mod work;
 
 use crate::load::Load;
@@ -28,6 +30,7 @@ use floors::{Floors, Path};
 use judge::{DaemonCrash, Judge};
 use launch::{Heard, Tree, setup_of};
 use message::{CrashReply, DaemonSetup, Order, Reply, Setup, TrialReply};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,6 +75,8 @@ pub struct Runner<'a> {
     daemons: Vec<DaemonSetup>,
     tree: Option<Tree>,
     corpus: Vec<Document>,
+    /// Names of the documents that crash the parser; `None` of a corpus that the run did not make.
+    crashing: Option<BTreeSet<String>>,
     corpus_folder: Option<PathBuf>,
     /// The corpus that the run made; it is removed with this.
     _made: Option<tempfile::TempDir>,
@@ -88,14 +93,15 @@ impl<'a> Runner<'a> {
     /// Where the corpus cannot be read or made.
     pub fn new(suite: &'a Suite, plan: &Plan, interrupted: &'a dyn Fn() -> bool) -> Result<Self, RunError> {
         let daemons = launch::daemons(plan.cells.iter());
-        let (mut corpus_folder, mut made, mut list) = (None, None, Vec::new());
+        let (mut corpus_folder, mut made, mut list, mut crashing) = (None, None, Vec::new(), None);
         if plan.cells.iter().any(|cell| cell.workload == "documents") {
             let settings = &suite.workload.documents;
             let folder = match &settings.corpus {
                 Some(folder) => folder.clone(),
                 None => {
                     let folder = tempfile::tempdir()?;
-                    corpus::write(folder.path(), plan.seed, settings.documents, settings.hostile)?;
+                    let written = corpus::write(folder.path(), plan.seed, settings.documents, settings.hostile)?;
+                    crashing = Some(written.crashing.into_iter().collect());
                     made.insert(folder).path().to_owned()
                 }
             };
@@ -104,7 +110,18 @@ impl<'a> Runner<'a> {
         }
         let floors = Floors::new(suite, plan, &daemons);
         let symbols = std::env::current_exe().ok().and_then(|exe| Symbols::load(&exe).ok());
-        Ok(Self { suite, daemons, tree: None, corpus: list, corpus_folder, _made: made, floors, symbols, interrupted })
+        Ok(Self {
+            suite,
+            daemons,
+            tree: None,
+            corpus: list,
+            crashing,
+            corpus_folder,
+            _made: made,
+            floors,
+            symbols,
+            interrupted,
+        })
     }
 
     /// Makes the trials of a batch, beside their load; `None` where it was interrupted.
@@ -136,7 +153,7 @@ impl<'a> Runner<'a> {
                     }
                     let crashes: Vec<_> =
                         replies.iter_mut().map(|reply| std::mem::take(&mut reply.recovered)).collect();
-                    let trials = Judge { suite: self.suite, corpus: &self.corpus }.judge_batch(batch, replies);
+                    let trials = self.judge().judge_batch(batch, replies);
                     let made = trials.into_iter().zip(crashes);
                     return Ok(Some(made.map(|(trial, crashes)| Made::new(trial, first, crashes)).collect()));
                 }
@@ -178,7 +195,7 @@ impl<'a> Runner<'a> {
                         self.place(first);
                     }
                     recovered.append(&mut reply.recovered);
-                    let trial = Judge { suite: self.suite, corpus: &self.corpus }.judge(planned, *reply, crash);
+                    let trial = self.judge().judge(planned, *reply, crash);
                     return Ok(Some(Made::new(trial, planned, recovered)));
                 }
                 Heard::Reply(Reply::Restarted { crash: mut new, in_full, noticed_ns }) => {
@@ -202,6 +219,10 @@ impl<'a> Runner<'a> {
                 }
             }
         }
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        Judge { suite: self.suite, corpus: &self.corpus, crashing: self.crashing.as_ref() }
     }
 
     /// Adds function, file and line to a crash's words, here, where nothing is dying.
@@ -308,12 +329,12 @@ impl<'a> Runner<'a> {
 
     /// The record of a trial that did not end: why.
     fn hung(&self, planned: &Planned, why: String) -> Trial {
-        let judge = Judge { suite: self.suite, corpus: &self.corpus };
-        let mut trial = judge.judge(planned, TrialReply::default(), None);
+        let mut trial = self.judge().judge(planned, TrialReply::default(), None);
         trial.outcome = Outcome::Hung;
         trial.verdict = Verdict::Hung;
         trial.remark = Some(why);
         trial.digest = None;
+        trial.course = None;
         trial
     }
 }

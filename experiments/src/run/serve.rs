@@ -1,22 +1,34 @@
 //! A daemon of a run: makes trials and measures floors on its own region.
 
-use super::account::{account, crash_reply, in_full};
+use super::account::{account, crash_reply, in_full, who_gave_up};
 use super::alone;
 use super::message::{Ended, NEIGHBOUR, Reply, TrialReply};
 use super::resident::{self, Blow};
 use super::strike::{Shape, Strikes, strikes};
+use super::witness::{Watched, Witness};
 use super::work::{Tested, Work};
 use crate::faults::{Fault, Injector};
-use crate::record::Recovered;
+use crate::record::{GaveUpBy, Recovered};
 use crate::suite::Suite;
 use crate::workloads::digest::Digest;
 use crate::workloads::documents::Document;
-use crashbed::{BareNotice, BareStart, Daemon, Error, Intensity, Outcome, Recovery};
+use crashbed::{BareNotice, BareStart, Daemon, Error, Intensity, MechanismKind, Outcome, Recovery};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// Crashes that a batch recovers from besides those that its trials planned. With them the engine still reports all.
 const MORE_CRASHES: usize = 8;
+
+/// What the daemons of a run have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Tools<'a> {
+    pub(super) suite: &'a Suite,
+    pub(super) corpus: &'a [Document],
+    pub(super) injector: &'static Injector,
+    pub(super) witness: &'a Witness,
+    /// The limit on a transaction's restarts.
+    pub(super) intensity: Intensity,
+}
 
 /// A daemon with what its trials need.
 pub(super) struct Bench<'a, W> {
@@ -24,7 +36,9 @@ pub(super) struct Bench<'a, W> {
     suite: &'a Suite,
     corpus: &'a [Document],
     injector: &'static Injector,
+    witness: &'a Witness,
     intensity: Intensity,
+    mechanism: MechanismKind,
     /// Bytes of the region that no workload needs.
     unneeded: usize,
     /// The seed of the newest trial, whose script the floor is measured with.
@@ -36,13 +50,12 @@ pub(super) struct Bench<'a, W> {
 impl<'a, W: Work> Bench<'a, W> {
     pub(super) fn new(
         daemon: &'a mut Daemon<Tested<W>>,
-        suite: &'a Suite,
-        corpus: &'a [Document],
-        injector: &'static Injector,
-        intensity: Intensity,
+        tools: Tools<'a>,
+        mechanism: MechanismKind,
         unneeded: usize,
     ) -> Self {
-        Self { daemon, suite, corpus, injector, intensity, unneeded, last_seed: None, laps: 0 }
+        let Tools { suite, corpus, injector, witness, intensity } = tools;
+        Self { daemon, suite, corpus, injector, witness, intensity, mechanism, unneeded, last_seed: None, laps: 0 }
     }
 
     pub(super) fn wait_readable(&self, source: BorrowedFd<'_>) -> crashbed::Result<()> {
@@ -87,25 +100,58 @@ impl<'a, W: Work> Bench<'a, W> {
             Err(why) => return Ok(Reply::Refused(why)),
         };
         self.last_seed = Some(seed);
-        if !resume || policy.name() == "zero-state" {
+        if !resume {
+            // A commit of the trial before is none that a policy may go back to.
+            (0..=self.suite.commits.kept).try_for_each(|_| self.daemon.zero())?;
+        } else if policy.name() == "zero-state" {
             self.daemon.zero()?;
         }
-        if !resume && let Some(strikes) = &strikes {
-            self.arm(strikes)?;
+        if !resume {
+            self.witness.forget();
+            if let Some(strikes) = &strikes {
+                self.arm(strikes)?;
+            }
         }
         let kill_first = strikes.filter(|_| !resume).and_then(|strikes| strikes.kill_first);
-        let injector = self.injector;
+        let (injector, witness) = (self.injector, self.witness);
         let too_many = restarts > self.intensity.restarts as u64;
         let outcome = match self.daemon.crash().filter(|_| too_many) {
             Some(crash) => Outcome::GaveUp(Box::new(*crash)),
             None => {
-                let prepared = self.daemon.prepare(&policy).intensity(self.intensity).spare(spare);
-                let prepared = prepared.on_crash(&W::decide);
-                prepared.run(|tx, state| alone::pass(tx, state, &script, commit_every, injector, kill_first, resume))?
+                let pass =
+                    alone::Pass { script: &script, commit_every, injector, witness, kill_first, resumes: resume };
+                let prepared = self.daemon.prepare(Watched { policy: &policy, witness });
+                let prepared = prepared.intensity(self.intensity).spare(spare).on_crash(&W::decide);
+                // What that fault allocates is no change under a guard.
+                let exhausts = strikes.as_ref().is_some_and(|strikes| strikes.plan.fault() == Fault::RegionExhausted);
+                let prepared = if exhausts { prepared } else { W::promise(prepared) };
+                prepared.run(|tx, state| pass.run(tx, state))?
             }
         };
         injector.disarm();
-        Ok(Reply::Trial(Box::new(self.reply(&outcome, strikes.as_ref()))))
+        let reply = self.reply(&outcome, strikes.as_ref());
+        let gave_up_by = match &outcome {
+            Outcome::GaveUp(_) if too_many => Some(GaveUpBy::Limit),
+            Outcome::GaveUp(_) => Some(who_gave_up(self.daemon.report().recoveries.last())),
+            _ => None,
+        };
+        let keeps_nothing = match self.mechanism {
+            private @ (MechanismKind::CopyOnWrite | MechanismKind::Fork) => {
+                Some(format!("under {private} a crashed state is gone with its process"))
+            }
+            _ => W::KEEPS_NOTHING.map(str::to_owned),
+        };
+        let seen = witness.seen();
+        let lost_operations = seen.lost_operations;
+        Ok(Reply::Trial(Box::new(TrialReply {
+            script_operations: Some(W::total(&script)),
+            gave_up_by,
+            too_many,
+            seen,
+            keeps_nothing,
+            lost_operations,
+            ..reply
+        })))
     }
 
     fn arm(&mut self, strikes: &Strikes) -> crashbed::Result<()> {

@@ -1,7 +1,7 @@
 //! Which fault strikes when in a trial: from the suite's trigger and the trial's seed alone.
 
 use crate::faults::{Fault, Plan, PlanError, PointName, Stop, Trigger};
-use crate::suite::Suite;
+use crate::suite::{Suite, drawn};
 use crate::when;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -30,11 +30,12 @@ pub struct Shape<'a> {
 /// Points that one commit passes under either mechanism, at the least.
 const POINTS_OF_A_COMMIT: u64 = 4;
 
-/// The fault `name` in the trial with this seed; `None` for `none`.
+/// The fault `name`, or what is drawn of the mix that it names, in the trial with this seed; `None` for `none`.
 ///
 /// # Errors
 /// In words: an unknown fault, or a trigger that the fault does not have.
 pub fn strikes(name: &str, seed: u64, suite: &Suite, shape: Shape<'_>) -> Result<Option<Strikes>, String> {
+    let name = drawn(name, seed, &suite.mix)?;
     if name == "none" {
         return Ok(None);
     }

@@ -2,11 +2,12 @@
 //! neighbour whose region others try to write.
 
 use super::message::{DaemonSetup, NEIGHBOUR, Order, Reply, Setup};
-use super::serve::Bench;
+use super::serve::{Bench, Tools};
+use super::witness::Witness;
 use super::work::Work;
 use crate::catalog::minimum_region;
 use crate::faults::Injector;
-use crate::workloads::documents::{self, Document, Index};
+use crate::workloads::documents::{self, Index};
 use crate::workloads::kv::KvState;
 use crate::workloads::native::Summaries;
 use crate::workloads::stencil::Grids;
@@ -26,6 +27,7 @@ const STACK: usize = 256 << 10;
 /// What the engine says, and what is wrong with the setup.
 pub fn run(setup: &Setup) -> crashbed::Result<()> {
     let injector = Injector::listening().map_err(Error::program)?;
+    let witness = Witness::new().map_err(Error::program)?;
     let corpus = match &setup.corpus {
         Some(folder) => documents::list(folder).map_err(Error::program)?,
         None => Vec::new(),
@@ -35,6 +37,7 @@ pub fn run(setup: &Setup) -> crashbed::Result<()> {
         restarts: suite.intensity.restarts as usize,
         within: Duration::from_millis(suite.intensity.within_ms),
     };
+    let tools = Tools { suite, corpus: &corpus, injector, witness: &witness, intensity };
     let mut root =
         Root::new().declare(Declaration::new(NEIGHBOUR, MIB).scratch(0), |daemon| neighbour(daemon, setup, injector));
     for daemon in &setup.daemons {
@@ -43,13 +46,14 @@ pub fn run(setup: &Setup) -> crashbed::Result<()> {
         let declaration = Declaration::new(daemon.name(), bytes)
             .mechanism(mechanism)
             .heartbeat(Duration::from_millis(suite.heartbeat.deadline_ms))
+            .kept_commits(suite.commits.kept)
             // Every crash of a daemon is one that a trial planned; the trial itself is what gives up.
             .intensity(Intensity::UNLIMITED);
         root = match daemon.workload.as_str() {
-            "kv" => declare::<KvState>(root, declaration, setup, daemon, &corpus, injector, intensity),
-            "documents" => declare::<Index>(root, declaration, setup, daemon, &corpus, injector, intensity),
-            "native" => declare::<Summaries>(root, declaration, setup, daemon, &corpus, injector, intensity),
-            "stencil" => declare::<Grids>(root, declaration, setup, daemon, &corpus, injector, intensity),
+            "kv" => declare::<KvState>(root, declaration, setup, daemon, tools),
+            "documents" => declare::<Index>(root, declaration, setup, daemon, tools),
+            "native" => declare::<Summaries>(root, declaration, setup, daemon, tools),
+            "stencil" => declare::<Grids>(root, declaration, setup, daemon, tools),
             other => return Err(Error::program(format_args!("unknown workload `{other}`"))),
         };
     }
@@ -84,9 +88,7 @@ fn declare<'a, W: Work>(
     declaration: Declaration,
     setup: &'a Setup,
     daemon: &'a DaemonSetup,
-    corpus: &'a [Document],
-    injector: &'static Injector,
-    intensity: Intensity,
+    tools: Tools<'a>,
 ) -> Root<'a> {
     let needed = minimum_region(&setup.suite.workload, &daemon.workload).bytes();
     // An allocation needs room for its alignment to a class of sizes too, which are up to a sixteenth apart.
@@ -94,7 +96,8 @@ fn declare<'a, W: Work>(
     let unneeded = usize::try_from(unneeded).unwrap_or(usize::MAX);
     let declaration = declaration.threads(W::threads(&setup.suite), STACK);
     root.declare(declaration, move |this| {
-        let bench = Bench::<W>::new(this, &setup.suite, corpus, injector, intensity, unneeded);
+        let mechanism = daemon.mechanism.parse().map_err(Error::program)?;
+        let bench = Bench::<W>::new(this, tools, mechanism, unneeded);
         serve(bench, daemon, setup.replies)
     })
 }

@@ -7,8 +7,8 @@ use crate::faults::{Live, Target};
 use crate::suite::Suite;
 use crate::workloads::documents::{self, Document, Index};
 use crate::workloads::kv::KvState;
-use crate::workloads::ycsb::Plan;
-use crashbed::{Answer, Failure, Recoverable, Scene, Tx};
+use crate::workloads::ycsb::{Plan, operation_name};
+use crashbed::{Answer, Failure, Guarded, Prepared, Recoverable, RestartPolicy, Scene, Tx};
 use std::collections::BTreeMap;
 
 /// The state of a trial: the workload's own, and what the trial keeps beside it.
@@ -57,6 +57,15 @@ pub trait Work: Recoverable + Default {
     fn total(script: &Self::Script) -> u64;
     /// Operations between two commits.
     fn commit_every(suite: &Suite) -> u64;
+    /// Why no crashed state can be kept ([`Action::KeepIfIntact`](crashbed::Action::KeepIfIntact)); `None` where one can:
+    /// then every change to the state is made under a guard, here and in [`change`].
+    const KEEPS_NOTHING: Option<&str> = Some("its changes are not made under guards");
+
+    /// Lets a policy keep the crashed state, where the workload makes the promise that this needs.
+    fn promise<P: RestartPolicy>(prepared: Prepared<'_, Tested<Self>, P>) -> Prepared<'_, Tested<Self>, P> {
+        prepared
+    }
+
     /// Threads that its operations may run at a time, besides the main one.
     fn threads(_: &Suite) -> usize {
         0
@@ -67,6 +76,21 @@ pub trait Work: Recoverable + Default {
     fn is_loaded(&self) -> bool;
     /// Makes the state ready for the first operation.
     fn load(&mut self, script: &Self::Script);
+    /// Does operation `index` and counts it; `between` is called between its two parts.
+    ///
+    /// # Errors
+    /// What the program finds wrong with its state.
+    fn operate_counted(
+        &mut self,
+        tx: &mut Tx<'_>,
+        script: &Self::Script,
+        index: u64,
+        between: impl Fn(),
+    ) -> Result<(), Failure> {
+        self.operate(tx, script, index, between)?;
+        tx.done();
+        Ok(())
+    }
     /// Does operation `index`; `between` is called between its two parts.
     ///
     /// # Errors
@@ -102,8 +126,33 @@ pub trait Work: Recoverable + Default {
     fn figures(&self) -> (BTreeMap<String, u64>, Vec<String>);
 }
 
+// SAFETY: in a trial of its own, which alone makes the promise, the state of workload `kv` changes in five places, each
+// under a guard: the load, an operation, one that is skipped, the digest that the trial keeps (all in `alone.rs`, by
+// `change` or `operate_counted`), and what the fault `region-exhausted` allocates, under which no promise is made
+// (`serve.rs`). An operation's change ends by `Change::done`. Memory faults write into values of which every bit pattern is
+// one (`Live`).
+unsafe impl Guarded for Tested<KvState> {}
+
+/// Changes the state under a guard; not as an operation.
+pub(super) fn change<R>(tx: &Tx<'_>, work: impl FnOnce() -> R) -> R {
+    let _guard = tx.change();
+    work()
+}
+
 impl Work for KvState {
     type Script = Plan;
+
+    const KEEPS_NOTHING: Option<&str> = None;
+
+    fn promise<P: RestartPolicy>(prepared: Prepared<'_, Tested<Self>, P>) -> Prepared<'_, Tested<Self>, P> {
+        prepared.keep_if_intact()
+    }
+    fn operate_counted(&mut self, tx: &mut Tx<'_>, plan: &Plan, index: u64, between: impl Fn()) -> Result<(), Failure> {
+        let change = tx.change();
+        self.apply(plan, index, between)?;
+        change.done();
+        Ok(())
+    }
 
     fn script(suite: &Suite, _: &[Document], seed: u64) -> Result<Plan, String> {
         let kv = &suite.workload.kv;
@@ -130,9 +179,11 @@ impl Work for KvState {
     fn operate_bare(&mut self, _: &Tx<'_>, plan: &Plan, index: u64) -> Result<(), Failure> {
         Ok(self.apply(plan, index, || ())?)
     }
-    fn skip(&mut self, _: &Plan, _: u64) {}
-    fn has_skipped(&self, _: &Plan, _: u64) -> bool {
-        false
+    fn skip(&mut self, _: &Plan, index: u64) {
+        KvState::skip(self, index);
+    }
+    fn has_skipped(&self, _: &Plan, index: u64) -> bool {
+        self.skipped().contains(&index)
     }
     fn check(&self) -> Result<(), String> {
         self.verify().map_err(|error| error.to_string())
@@ -155,7 +206,7 @@ impl Work for KvState {
         }
     }
     fn figures(&self) -> (BTreeMap<String, u64>, Vec<String>) {
-        (BTreeMap::new(), Vec::new())
+        (BTreeMap::new(), self.skipped().iter().map(|index| operation_name(*index)).collect())
     }
 }
 

@@ -4,8 +4,8 @@ use super::fleet::Fleet;
 use super::parameters::Parameters;
 use super::tally::Tally;
 use crate::record::FORMAT;
+use crate::statistics::student;
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, StudentsT};
 use std::collections::BTreeMap;
 
 mod text;
@@ -55,6 +55,9 @@ pub struct Simulated {
     pub delay_share_of_down: Option<f64>,
     /// Operations that were done and lost.
     pub lost_operations: u64,
+    /// Of them, those that the last commits of transactions held that were given up, where these were not damaged: whoever
+    /// looks after the fleet may have a use for these.
+    pub given_up_operations: u64,
     /// Operations that were skipped.
     pub skipped_operations: u64,
     /// Crashed states that were kept.
@@ -119,7 +122,7 @@ impl Simulated {
         let share = |part: u128| part as f64 / all.total_ns() as f64;
         let estimate = |figure: &dyn Fn(&Tally) -> f64| {
             let figures: Vec<f64> = shards.iter().map(figure).collect();
-            Estimate { value: figure(&all), error: error(&figures) }
+            Estimate { value: figure(&all), error: student(&figures).half }
         };
         let [transient, poison, propagated] = all.faults;
         Self {
@@ -150,30 +153,9 @@ impl Simulated {
             decisions: all.decisions.iter().map(|(action, count)| (action.to_string(), *count)).collect(),
             delay_share_of_down: (all.down_ns > 0).then(|| all.delay_ns as f64 / all.down_ns as f64),
             lost_operations: all.lost_operations,
+            given_up_operations: all.given_up_operations,
             skipped_operations: all.skipped_operations,
             kept_states: all.kept_states,
         }
-    }
-}
-
-/// Half of the 95 % confidence interval of a mean of independent figures; `None` of fewer than two.
-fn error(figures: &[f64]) -> Option<f64> {
-    let n = figures.len() as f64;
-    let mean = figures.iter().sum::<f64>() / n;
-    let variance = figures.iter().map(|figure| (figure - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let spread = StudentsT::new(0.0, 1.0, n - 1.0).ok()?;
-    Some(spread.inverse_cdf(0.975) * (variance / n).sqrt())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Against R's `t.test(c(1, 2, 3, 4))`, whose interval is 0.445739 to 4.554261.
-    #[test]
-    fn the_error_is_students() {
-        let half = error(&[1.0, 2.0, 3.0, 4.0]).unwrap();
-        assert!((half - 2.054261).abs() < 1e-5, "{half}");
-        assert_eq!(error(&[1.0]), None);
     }
 }

@@ -7,6 +7,8 @@
 //! | `commit_every`, `intensity` | the manifest's settings |
 //! | `commits_per_transaction` | trials: the most `operations` over `commit_every` |
 //! | `recovery_ns` | `crashes.jsonl`: by decided action, `first_operation_at_ns` − `happened_at_ns` − delay − an operation; else trials: `recovery_ns` − an operation, by what the trial's `policy` answers to a first crash |
+//! | `kept_commits` | the manifest's settings |
+//! | `intact` | `crashes.jsonl`: the share of crashed states that were kept of those that were to be; else 0 |
 //! | `poison`, `propagated` | trials with a crash: those with more crashes than planned or a give-up; those with a corrupt verdict |
 //! | `program` | the workload |
 //!
@@ -93,7 +95,7 @@ pub fn fit(results: &Results, crashes: &[RecordedCrash], wanted: &Wanted, mtbf_n
     let suite = catalog::parse("manifest.json (settings)", &results.manifest.settings)?;
     let settings = &suite.workload;
     let is_kv = chosen.workload == "kv";
-    let commit_every = if is_kv { settings.kv.commit_every } else { settings.documents.commit_every };
+    let commit_every = settings.commit_every(&chosen.workload);
     let mut notes = Vec::new();
 
     let steady = Steady { measurements: &results.measurements.measurements, mechanism: &chosen.mechanism };
@@ -119,6 +121,11 @@ pub fn fit(results: &Results, crashes: &[RecordedCrash], wanted: &Wanted, mtbf_n
     notes.push(format!("recovery_ns: from {source}, by action: {}", actions.join(", ")));
     let recovery_ns = recoveries::with_resume(recovery_ns, &mut notes)?;
 
+    let (kept, asked) = recoveries::kept(&own);
+    let intact = if asked == 0 { 0.0 } else { kept as f64 / asked as f64 };
+    if asked > 0 {
+        notes.push(format!("intact {intact:.4}: {kept} of the {asked} crashed states that were to be kept"));
+    }
     let (poison, propagated, crashed) = shares(&trials)?;
     notes.push(format!("poison {poison:.4}, propagated {propagated:.4}: of the {crashed} trials with a crash"));
     let most = trials.iter().map(|trial| trial.operations).max().unwrap_or_default();
@@ -128,12 +135,12 @@ pub fn fit(results: &Results, crashes: &[RecordedCrash], wanted: &Wanted, mtbf_n
         commit_every,
         commit_ns,
         commits_per_transaction: most.div_ceil(commit_every).max(1),
-        kept_commits: 1,
+        kept_commits: u64::from(suite.commits.kept) + 1,
         poison,
         propagated,
         damaged_commits: 1.0,
         cured_by_environment: 0.0,
-        intact: 0.0,
+        intact,
         program: if is_kv { Program::GiveUp } else { Program::Skip },
         intensity: Intensity { restarts: suite.intensity.restarts, within_ms: suite.intensity.within_ms },
         quiet_ns: HOUR_NS,
@@ -158,7 +165,10 @@ fn told(notes: &mut Vec<String>, parameter: &str, (ns, source): (f64, &str)) -> 
 }
 
 /// The shares of poison and of propagated faults, and of how many trials.
-fn shares(trials: &[&Trial]) -> Result<(f64, f64, u64), FitError> {
+///
+/// # Errors
+/// [`FitError::Missing`] where nothing crashed.
+pub fn shares(trials: &[&Trial]) -> Result<(f64, f64, u64), FitError> {
     let crashed: Vec<_> = trials.iter().filter(|trial| trial.crashes > 0).collect();
     if crashed.is_empty() {
         let missing = "trials.jsonl has no trial with a crash".to_owned();
@@ -166,7 +176,7 @@ fn shares(trials: &[&Trial]) -> Result<(f64, f64, u64), FitError> {
     }
     let is_corrupt = |trial: &Trial| matches!(trial.verdict, Verdict::CorruptDetected | Verdict::CorruptSilent);
     // This fault crashes twice by plan.
-    let planned = |trial: &Trial| if trial.levels.fault == "crash-during-restore" { 2 } else { 1 };
+    let planned = |trial: &Trial| if trial.fault() == "crash-during-restore" { 2 } else { 1 };
     let came_back = |trial: &Trial| trial.crashes > planned(trial) || trial.verdict == Verdict::GaveUp;
     let propagated = crashed.iter().filter(|trial| is_corrupt(trial)).count();
     let poison = crashed.iter().filter(|trial| !is_corrupt(trial) && came_back(trial)).count();

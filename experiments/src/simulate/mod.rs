@@ -54,7 +54,7 @@ mod tally;
 mod tests;
 
 pub use answer::{Estimate, GaveUp, Shares, Simulated};
-pub use fit::{FitError, Fitted, Wanted, fit};
+pub use fit::{FitError, Fitted, Wanted, fit, shares};
 pub use fleet::{Fleet, simulate};
 pub use parameters::{Intensity, Parameters, Program};
 pub use prepare::SimulateError;

@@ -243,6 +243,8 @@ impl<'a> Shard<'a> {
         };
         if let Some(count) = given_up_by {
             *count += 1;
+            let is_damaged = process.trouble.is_some_and(|trouble| matches!(trouble.kind, Kind::Damage { .. }));
+            self.tally.given_up_operations += if is_damaged { 0 } else { progress.base };
             process.trouble = None;
             self.tally.take_back(rhythm.work_ns(progress.base));
             self.tally.lost_operations += operation;

@@ -30,6 +30,8 @@ pub(super) struct Tally {
     pub(super) restarts: u64,
     /// Transactions that were given up, by whom.
     pub(super) gave_up: GaveUp,
+    /// Operations that the last commits of transactions held that were given up, where these were not damaged.
+    pub(super) given_up_operations: u64,
     /// Operations that were skipped.
     pub(super) skipped_operations: u64,
     /// Crashed states that were kept.
@@ -82,6 +84,7 @@ impl Tally {
         self.repeated += other.repeated;
         self.restarts += other.restarts;
         self.gave_up.add(&other.gave_up);
+        self.given_up_operations += other.given_up_operations;
         self.skipped_operations += other.skipped_operations;
         self.kept_states += other.kept_states;
         self.lost_operations += other.lost_operations;

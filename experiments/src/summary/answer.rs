@@ -1,6 +1,7 @@
 //! The answer to a suite's question: sentences that are true of the trials, and no more than that.
 //!
-//! Nothing here ranks one policy or mechanism over another: the trials of a short run do not carry that.
+//! Nothing here ranks one policy or mechanism over another, but topics of their own that hold intervals against each other:
+//! the trials of a short run do not carry that.
 
 mod goodput;
 mod mechanism_cost;
@@ -11,6 +12,9 @@ use crate::record::{Distribution, Summary, Trial, Verdict};
 use crate::statistics::wilson;
 use crate::units::{bytes, count, duration, percent, three_digits};
 use std::collections::{BTreeMap, BTreeSet};
+
+mod poison;
+mod standings;
 
 /// A median of fewer samples than this is not held against another in a sentence.
 const FEWEST: u64 = 20;
@@ -49,6 +53,9 @@ pub(super) fn answer(
         }
         return sentences;
     }
+    let compared = [standings::sentences(summary), poison::sentences(trials)].concat();
+    let is_compared = !compared.is_empty();
+    sentences.extend(compared);
     sentences.push(crashes(summary, trials));
     sentences.extend(verdicts(trials));
     sentences.extend(silent_corruption(trials, is_memory_fault));
@@ -59,7 +66,8 @@ pub(super) fn answer(
     }
     sentences.extend(inconclusive(summary));
     sentences.extend(private_memory(summary));
-    sentences.push("Nothing here ranks one policy or mechanism over another.".to_owned());
+    let rest = if is_compared { "Nothing but what is said above ranks" } else { "Nothing here ranks" };
+    sentences.push(format!("{rest} one policy or mechanism over another."));
     sentences
 }
 
@@ -92,7 +100,7 @@ fn crashes(summary: &Summary, trials: &[Trial]) -> String {
     }
     // Without a fault a crash is the workload's own, as that of a hostile document.
     let crashed = trials.iter().filter(|trial| trial.crashes > 0 && trial.levels.fault != "none");
-    let kinds: BTreeSet<&str> = crashed.map(|trial| trial.levels.fault.as_str()).collect();
+    let kinds: BTreeSet<&str> = crashed.map(Trial::fault).collect();
     let by = match kinds.len() as u64 {
         0 => "without an injected fault".to_owned(),
         n => format!("of {}", count(n, "kind of fault", "kinds of fault")),
@@ -139,7 +147,7 @@ fn silent_corruption(trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -
     let resumed = || trials.iter().filter(|trial| trial.levels.policy == "checkpoint-resume");
     resumed().next()?;
     let (memory, stop): (Vec<&Trial>, Vec<&Trial>) =
-        resumed().filter(|trial| struck(trial)).partition(|trial| is_memory_fault(&trial.levels.fault));
+        resumed().filter(|trial| struck(trial)).partition(|trial| is_memory_fault(trial.fault()));
     let silent = |trials: &[&Trial]| trials.iter().filter(|t| t.verdict == Verdict::CorruptSilent).count() as u64;
     let unknown = stop.iter().filter(|trial| trial.verdict == Verdict::Unknown).count();
     let mut sentence = match wilson(silent(&stop), stop.len() as u64) {
@@ -153,7 +161,7 @@ fn silent_corruption(trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -
         ),
     };
     if !memory.is_empty() {
-        let kinds: BTreeSet<&str> = memory.iter().map(|trial| trial.levels.fault.as_str()).collect();
+        let kinds: BTreeSet<&str> = memory.iter().map(|trial| trial.fault()).collect();
         sentence += &format!(
             "; with memory faults ({}), which may corrupt: {} of {}",
             Vec::from_iter(kinds).join(", "),
@@ -202,7 +210,7 @@ fn hand_over(summary: &Summary, trials: &[Trial], is_memory_fault: &dyn Fn(&str)
             continue;
         }
         let measured = trials.iter().filter(|trial| {
-            !is_memory_fault(&trial.levels.fault)
+            !is_memory_fault(trial.fault())
                 && notice_class(trial)
                     .and_then(|notice| floor_of(&summary.floors, &trial.levels, notice, start_of(trial)?))
                     .is_some_and(|own| std::ptr::eq(own, floor))

@@ -5,11 +5,11 @@ use crate::record::Outcome;
 use crate::sample_trials::{run, trial};
 use proptest::prelude::*;
 
-fn names(names: &[&str]) -> Vec<String> {
+pub(super) fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn of(trials: &[Trial], floors: Vec<Floor>) -> Summary {
+pub(super) fn of(trials: &[Trial], floors: Vec<Floor>) -> Summary {
     let run = Run {
         suite: "test",
         trials,
@@ -22,7 +22,7 @@ fn of(trials: &[Trial], floors: Vec<Floor>) -> Summary {
     summarize(run, |fault| fault == "bit-flip")
 }
 
-fn said(summary: &Summary, part: &str) -> bool {
+pub(super) fn said(summary: &Summary, part: &str) -> bool {
     summary.answer.iter().any(|sentence| sentence.contains(part))
 }
 

@@ -20,6 +20,8 @@ pub struct KvState {
     total: u64,
     /// The checksums of all that was read, folded in order.
     answers: u64,
+    /// Operations that were left out because they crash the program.
+    skipped: Vec<u64>,
 }
 
 /// A record.
@@ -141,6 +143,16 @@ impl KvState {
         Ok(())
     }
 
+    /// Notes that the operation at `index` is left out.
+    pub fn skip(&mut self, index: u64) {
+        self.skipped.push(index);
+    }
+
+    /// Operations that were left out.
+    pub fn skipped(&self) -> &[u64] {
+        &self.skipped
+    }
+
     /// The program's own check of its state: every record is what was written, and they add up to the total.
     ///
     /// # Errors
@@ -165,7 +177,8 @@ impl KvState {
         visit(Live::of(&self.total));
     }
 
-    /// The digest of everything in the state, checksums included.
+    /// The digest of all records, checksums included, and of what was read. It does not see operations that were left out:
+    /// it equals that of a plan without them.
     pub fn digest(&self) -> Digest {
         let mut digester = Digester::new();
         for (name, record) in &self.records {

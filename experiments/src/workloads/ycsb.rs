@@ -282,6 +282,11 @@ impl Plan {
     }
 }
 
+/// The name of the operation at `index`, by which it is said to have been left out.
+pub fn operation_name(index: u64) -> String {
+    format!("operation-{index:04}")
+}
+
 /// The name of a record, as YCSB builds it for hashed insert order: `user` and the hash of its number.
 pub fn key_name(key: u64) -> Text {
     Text::display(&format_args!("user{}", fnv_hash(key)))

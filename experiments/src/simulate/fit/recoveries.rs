@@ -23,6 +23,15 @@ pub(super) fn of_crashes(crashes: &[&RecordedCrash], operation_ns: u64) -> BTree
     times
 }
 
+/// Crashed states that were kept, of those that were to be.
+pub(super) fn kept(crashes: &[&RecordedCrash]) -> (u64, u64) {
+    let asked = crashes.iter().filter_map(|crash| {
+        let decision = crash.recovered.decision?;
+        (decision.action == Action::KeepIfIntact).then_some(crash.recovered.then.as_ref()?.kept)
+    });
+    asked.fold((0, 0), |(kept, asked), is_kept| (kept + u64::from(is_kept), asked + 1))
+}
+
 /// Times of recoveries by action, from trials.
 pub(super) fn of_trials(trials: &[&Trial], operation_ns: u64) -> BTreeMap<&'static str, Vec<u64>> {
     let mut times = BTreeMap::<_, Vec<u64>>::new();
