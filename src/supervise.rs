@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::life::{self, Begin, How, Program};
 use crate::mailbox::Mailbox;
-use crate::mechanism::{Mechanism, Remains};
+use crate::mechanism::{Mechanism, Remains, auto};
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
 use crate::prefault;
 use crate::region::Region;
@@ -95,6 +95,7 @@ fn supervise(
     settings: Settings,
     action: Action,
 ) -> Result<Ended> {
+    let choice = core.choose_mechanism();
     let mechanism = core.mechanism();
     let regions = Arc::clone(&core.regions);
     let region = &regions[core.index];
@@ -102,6 +103,7 @@ fn supervise(
     let commits_before = region.ledger().commit.load(Ordering::Relaxed);
     let mut report = std::mem::take(&mut core.report);
     report.clear();
+    report.add_choice(choice);
 
     let began_ns = clock::now_ns();
     let transaction = region.ledger().incarnations.load(Ordering::Relaxed) + 1;
@@ -145,6 +147,7 @@ fn supervise(
     if ended.is_ok() {
         core.measured.add(clock::now_ns() - began_ns, report.crashes);
     }
+    report.mechanism = auto::in_use(region);
     core.report = report;
     ended
 }
@@ -215,6 +218,7 @@ impl Supervision<'_> {
             transaction: self.transaction,
             incarnation: 0,
             seat: 0,
+            mechanism: self.mechanism,
             crash,
             how,
             daemon: process::id(),

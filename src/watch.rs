@@ -132,13 +132,17 @@ impl Supervision<'_> {
     }
 
     /// Does what the process that works asks for; whether it asked.
-    fn serve(&self) -> Result<bool> {
-        let mailbox = self.mailbox();
+    fn serve(&mut self) -> Result<bool> {
+        let region = self.region;
+        let mailbox = region.seat(self.active.as_ref().map_or(0, |member| member.seat));
         let Some(request) = link::pending(mailbox) else { return Ok(false) };
+        let (mut taken, mut took_ns) = (Taken::Refused, 0);
         let done = if [Request::Commit as u32, Request::CommitInPlace as u32].contains(&request) {
+            let began_ns = mailbox.beat_ns.load(Ordering::Relaxed);
             point::pass(Point::Log);
-            let taken = self.mechanism.take(self.region, mailbox).map_err(failed("making a commit"))?;
+            taken = self.mechanism.take(region, mailbox).map_err(failed("making a commit"))?;
             point::pass(Point::Acknowledge);
+            took_ns = clock::now_ns().saturating_sub(began_ns);
             taken != Taken::Refused
         } else {
             request == Request::Keep as u32 && self.mechanism.put_back(self.region)
@@ -146,6 +150,12 @@ impl Supervision<'_> {
         // The time that the daemon took is not the transaction's silence.
         mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
         link::answer(mailbox, if done { ANSWER_DONE } else { ANSWER_REFUSED });
+        // The transaction goes on meanwhile.
+        match (&mut self.core.auto, taken) {
+            (Some(auto), Taken::Part) => auto.took_piece(took_ns),
+            (Some(auto), Taken::Whole) => auto.committed(region, self.mechanism, took_ns),
+            _ => {}
+        }
         Ok(true)
     }
 }
