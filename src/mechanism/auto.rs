@@ -24,6 +24,7 @@
 
 use super::choice::{self, Choice, ChoiceGrounds, Measured, Prices, Size};
 use super::{Mechanism, of};
+use crate::arena;
 use crate::error::{Error, Result};
 use crate::heap;
 use crate::mechanism_kind::MechanismKind;
@@ -43,6 +44,8 @@ pub(crate) fn begin(region: &mut Region) -> Result<()> {
     };
     let prices = Prices::measure(&region.parts, region.may_be_swapped).map_err(failed)?;
     region.prices = Some(prices);
+    // How the heap's lists look is found out once, and forks know it: no switch has to.
+    arena::is_possible();
     use_from_now_on(region, choice::first(region.parts.state.len / PAGE, &prices));
     Ok(())
 }
