@@ -96,7 +96,7 @@ pub(crate) fn at_each_step() -> crashbed::Result<()> {
 /// How many instructions of each switch are tried. A trap takes some 20 µs on a virtual machine, and a switch that copies
 /// has tens of thousands of instructions in a build without optimisation.
 fn tries() -> u64 {
-    std::env::var("CRASHBED_AUTO_TRIES").ok().and_then(|tries| tries.parse().ok()).unwrap_or(6)
+    std::env::var("CRASHBED_AUTO_TRIES").ok().and_then(|tries| tries.parse().ok()).unwrap_or(4)
 }
 
 /// From the first point of a switch to its last, the daemon is killed after some instruction. The switch, which is begun
