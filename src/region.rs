@@ -25,7 +25,7 @@ use crate::cache::{self, Returns};
 use crate::declaration::Declaration;
 use crate::error::{Error, Result};
 use crate::mailbox::{Mailbox, SEATS};
-use crate::mechanism::choice::Prices;
+use crate::mechanism::measured::Prices;
 use crate::span::Span;
 use crate::state_head::{STATE_ARENA, StateHead};
 use crate::sys::memory::{self, Map, PAGE};
@@ -217,8 +217,17 @@ impl Region {
         }
         let may_be_swapped = memory::has_swap() && memory::lock(parts.state).is_err();
         let prices = None;
-        let region =
-            Self { declaration, parts, prices, state_type, has_readers, may_be_swapped, state_fd, backing_fd, ledger_fd };
+        let region = Self {
+            declaration,
+            parts,
+            prices,
+            state_type,
+            has_readers,
+            may_be_swapped,
+            state_fd,
+            backing_fd,
+            ledger_fd,
+        };
         region.let_forks_have(false)?;
         Ok(region)
     }

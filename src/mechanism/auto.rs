@@ -22,7 +22,8 @@
 //! A spare has entered the state as the mechanism of its fork does, so there is none in a transaction that has a spare.
 //! Which mechanism it works under, a process of a transaction knows since its fork.
 
-use super::choice::{self, Choice, ChoiceGrounds, Measured, Prices, Size};
+use super::choice::{self, Choice, ChoiceGrounds};
+use super::measured::{Measured, Prices, Size};
 use super::{Mechanism, of};
 use crate::arena;
 use crate::error::{Error, Result};
@@ -39,9 +40,8 @@ pub(crate) fn begin(region: &mut Region) -> Result<()> {
     if region.declaration.mechanism != MechanismKind::Auto {
         return Ok(());
     }
-    let failed = |errno| {
-        Error::system(format!("daemon `{}`: measuring what pages cost", region.declaration.name), errno)
-    };
+    let failed =
+        |errno| Error::system(format!("daemon `{}`: measuring what pages cost", region.declaration.name), errno);
     let prices = Prices::measure(&region.parts, region.may_be_swapped).map_err(failed)?;
     region.prices = Some(prices);
     // How the heap's lists look is found out once, and forks know it: no switch has to.

@@ -8,106 +8,22 @@
 //!
 //! The prices of a page are this machine's ([`Prices`]); how many are written and in use, and how often there is a
 //! restore, is the program's. What is the same under all of them (to ask the daemon, to find written pages) is left out.
-//! That what a commit really takes at the least ([`Measured::quickest_ns`]) is part of the margin, so that nothing is
-//! switched for a gain that nobody would notice.
 //!
-//! A switch takes some time itself, and figures waver. So another mechanism is taken only where it is cheaper by a good
-//! part, where the commits since the last switch would have saved what the switch costs, and after so many commits, which
-//! are twice as many after each switch: however figures waver, the switches become rare.
+//! A switch takes some time itself, and figures waver. So another mechanism is taken only
+//! - where it saves a quarter of the present cost, and of the quickest commit that was measured: what is the same under all
+//!   of them is in that one, and a gain that is small beside it nobody would notice;
+//! - where the commits since the last switch would have saved what this one costs;
+//! - after eight commits, and twice as many after each switch: however figures waver, switches become rare.
 
+use super::measured::{Measured, Prices, Size, float};
 use crate::mechanism_kind::MechanismKind;
 use std::fmt;
 use std::time::Duration;
 
-/// So many commits are measured before the first switch; twice as many before the next.
-const FIRST: u64 = 8;
 /// What has to be saved of the present cost.
 const MARGIN: f64 = 0.25;
-/// The part of a mean that each new value makes up.
-const NEW: f64 = 0.125;
 /// Pages that a commit is taken to write before one was measured.
 const GUESSED_PAGES: f64 = 16.0;
-
-/// What a page costs, in nanoseconds, as measured before the tree began (`prices.rs`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Prices {
-    /// To copy it with many others.
-    pub(crate) copied_ns: f64,
-    /// To write it for the first time and commit it, under copy on write.
-    pub(crate) private_ns: f64,
-    /// The same under dirty pages; `None` where the kernel does not track, or pages may be swapped out.
-    pub(crate) tracked_ns: Option<f64>,
-}
-
-/// What was measured of a daemon's commits under the mechanism in use, the newest counting most.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Measured {
-    /// Commits since the last switch.
-    pub(crate) commits: u64,
-    pub(crate) switches: u32,
-    /// Pages written, and restores, a commit; what was measured before the last switch counts on.
-    written: Option<f64>,
-    /// Commits since the newest of which it is known what it wrote.
-    unknown: i32,
-    restores: f64,
-    restores_since: u64,
-    /// The quickest commit since the last switch; 0 before one.
-    pub(crate) quickest_ns: u64,
-}
-
-// Counts and nanoseconds far below 2^53.
-#[allow(clippy::cast_precision_loss)]
-fn float(number: u64) -> f64 {
-    number as f64
-}
-
-impl Measured {
-    /// A commit was made, which took so long from its beginning to the daemon's answer, and has changed so many pages,
-    /// where that is known.
-    pub(crate) fn committed(&mut self, written: Option<usize>, took_ns: u64) {
-        self.commits += 1;
-        self.unknown = self.unknown.saturating_add(1);
-        if let Some(written) = written.map(|pages| float(pages as u64)) {
-            // It stands for those as well.
-            let new = 1.0 - (1.0 - NEW).powi(std::mem::take(&mut self.unknown));
-            self.written = Some(self.written.map_or(written, |mean| mean + new * (written - mean)));
-        }
-        self.restores += NEW * (float(std::mem::take(&mut self.restores_since)) - self.restores);
-        self.quickest_ns = if self.commits == 1 { took_ns } else { self.quickest_ns.min(took_ns) };
-    }
-
-    /// A crash is gone back from.
-    pub(crate) fn crashed(&mut self) {
-        self.restores_since += 1;
-    }
-
-    /// Another mechanism is in use from now on.
-    pub(crate) fn switched(&mut self) {
-        (self.commits, self.quickest_ns) = (0, 0);
-        self.switches += 1;
-    }
-
-    /// Whether a look at all pages is due at the next commit, where only that tells which were written: at first soon
-    /// and then more seldom, so that looking takes a small part of what the commits take.
-    pub(crate) fn look_is_due(&self) -> bool {
-        let next = self.commits + 1;
-        next.is_power_of_two() || next.is_multiple_of(16)
-    }
-
-    /// How many commits have to be measured before a switch.
-    fn needed(&self) -> u64 {
-        FIRST << self.switches.min(32)
-    }
-}
-
-/// The state that is committed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Size {
-    /// Pages of the region's state.
-    pub(crate) pages: usize,
-    /// Pages of it that are in use.
-    pub(crate) in_use: usize,
-}
 
 /// Which mechanism `auto` has chosen, and on which grounds. Its text is a sentence.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -246,5 +162,152 @@ impl fmt::Display for Choice {
             }
         }
         write!(f, "; {} commits measured, the quickest took {:.1?})", self.commits, self.quickest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::measured::FIRST;
+    use super::*;
+    use MechanismKind::{CopyOnWrite, DirtyPages, FullCopy};
+    use proptest::prelude::*;
+
+    const PRICES: Prices = Prices { copied_ns: 300.0, private_ns: 3_000.0, tracked_ns: Some(1_500.0) };
+    const SIZE: Size = Size { pages: 16_384, in_use: 8_000 };
+
+    /// After so many commits of so many pages that took `took_ns` each.
+    fn measured(commits: u64, written: usize, took_ns: u64) -> Measured {
+        let mut measured = Measured::default();
+        (0..commits).for_each(|_| measured.committed(Some(written), took_ns));
+        measured
+    }
+
+    fn chosen(present: MechanismKind, measured: &Measured, size: Size) -> Choice {
+        choose(present, measured, size, &PRICES, None)
+    }
+
+    #[test]
+    fn a_region_begins_with_what_is_cheapest_for_little_writing() {
+        assert_eq!(first(16, &PRICES), FullCopy);
+        assert_eq!(first(16_384, &PRICES), DirtyPages);
+        assert_eq!(first(16_384, &Prices { tracked_ns: None, ..PRICES }), CopyOnWrite);
+    }
+
+    #[test]
+    fn what_is_cheaper_is_taken_once_that_is_sure() {
+        let choose = |commits, written| chosen(DirtyPages, &measured(commits, written, 1_000), SIZE);
+        assert_eq!((choose(7, 8_000).mechanism, choose(7, 8_000).grounds), (DirtyPages, ChoiceGrounds::RegionSize));
+        let switch = choose(8, 8_000);
+        assert_eq!((switch.mechanism, switch.instead_of), (FullCopy, Some(DirtyPages)));
+        assert_eq!((choose(8, 20).mechanism, choose(8, 20).grounds), (DirtyPages, ChoiceGrounds::NoneCheaper));
+        // Written often enough to be cheaper, but not by a quarter: 8,000 × 300 against 1,700 × 1,500.
+        assert_eq!(choose(1_000, 1_700).grounds, ChoiceGrounds::NoneCheaper);
+        // What is held stays.
+        let held = super::choose(DirtyPages, &measured(8, 8_000, 1), SIZE, &PRICES, Some(ChoiceGrounds::OlderCommits));
+        assert_eq!((held.mechanism, held.instead_of, held.grounds), (DirtyPages, None, ChoiceGrounds::OlderCommits));
+    }
+
+    #[test]
+    fn a_gain_that_is_small_beside_a_commit_is_none() {
+        let size = Size { pages: 64, in_use: 30 };
+        let (quick, slow) = (measured(100, 30, 10_000), measured(100, 30, 1_000_000));
+        assert_eq!(chosen(CopyOnWrite, &quick, size).mechanism, FullCopy);
+        assert_eq!(chosen(CopyOnWrite, &slow, size).mechanism, CopyOnWrite);
+    }
+
+    #[test]
+    fn restores_count_where_they_copy() {
+        let mut crashing = Measured::default();
+        for _ in 0..100 {
+            (0..8).for_each(|_| crashing.crashed());
+            crashing.committed(Some(100), 1_000);
+        }
+        // Eight restores of each commit's pages cost more under dirty pages than all private copies.
+        assert_eq!(chosen(DirtyPages, &crashing, SIZE).mechanism, CopyOnWrite);
+        assert_eq!(chosen(DirtyPages, &measured(100, 100, 1_000), SIZE).mechanism, DirtyPages);
+    }
+
+    #[test]
+    fn a_seldom_look_counts_for_all_commits_since() {
+        let mut seldom = measured(8, 1_000, 1_000);
+        for commit in 0..64 {
+            seldom.committed((commit % 16 == 15).then_some(2), 1_000);
+        }
+        assert!(seldom.written.unwrap() < 4.0, "{seldom:?}");
+    }
+
+    #[test]
+    fn it_says_what_it_chose_and_why() {
+        let words = chosen(FullCopy, &measured(8, 14, 1_000), SIZE).to_string();
+        assert!(words.starts_with("dirty-pages instead of full-copy: it is cheaper"), "{words}");
+        assert!(words.contains("14.0 of 16384 pages written") && words.contains("2.4ms under full-copy"), "{words}");
+        let blind = Prices { tracked_ns: None, ..PRICES };
+        let words = choose(CopyOnWrite, &Measured::default(), SIZE, &blind, None).to_string();
+        assert!(words.contains("by the region's size") && words.contains("nothing known under dirty-pages"), "{words}");
+    }
+
+    prop_compose! {
+        fn figures()(
+            copied_ns in 50.0..2_000.0, private_ns in 500.0..20_000.0, tracked_ns in prop::option::of(500.0..20_000.0),
+            pages in 16usize..1_000_000, used in 0.0..1.0, written in 0.0..1.0, restores in 0u64..4, commits in 0u64..200,
+            took_ns in 1_000u64..10_000_000, kind in prop::sample::select(MechanismKind::CANDIDATES.to_vec()),
+        ) -> (MechanismKind, Measured, Size, Prices) {
+            // Below the number of pages.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let part = |of: usize, part: f64| (of as f64 * part) as usize;
+            let in_use = 1 + part(pages - 1, used);
+            let mut measured = Measured::default();
+            for _ in 0..commits {
+                (0..restores).for_each(|_| measured.crashed());
+                measured.committed(Some(part(in_use, written)), took_ns);
+            }
+            (kind, measured, Size { pages, in_use }, Prices { copied_ns, private_ns, tracked_ns })
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_switch_is_to_what_is_cheapest_and_is_not_taken_back((present, measured, size, prices) in figures()) {
+            let choice = choose(present, &measured, size, &prices, None);
+            let cost = |kind| cost(kind, choice.written_pages, choice.restores, size, &prices).unwrap_or(f64::INFINITY);
+            if choice.instead_of.is_some() {
+                prop_assert!(MechanismKind::CANDIDATES.iter().all(|kind| cost(choice.mechanism) <= cost(*kind)));
+                prop_assert!(cost(choice.mechanism) <= (1.0 - MARGIN) * cost(present));
+                let again = choose(choice.mechanism, &measured, size, &prices, None);
+                prop_assert_eq!(again.mechanism, choice.mechanism);
+            } else {
+                prop_assert_eq!(choice.mechanism, present);
+            }
+        }
+
+        #[test]
+        fn more_written_pages_never_lead_from_full_copy((present, measured, size, prices) in figures(), more in 1.0..100.0) {
+            let writes_more = Measured { written: measured.written.map(|written| written * more), ..measured };
+            let [less, more] = [measured, writes_more].map(|m| choose(present, &m, size, &prices, None).mechanism);
+            prop_assert!(less != FullCopy || more == FullCopy, "{less} with less, {more} with more");
+        }
+
+        #[test]
+        fn more_pages_in_use_never_lead_to_full_copy((present, measured, size, prices) in figures(), more in 1usize..100) {
+            let larger = Size { pages: size.pages * more, in_use: size.in_use * more };
+            let [small, large] = [size, larger].map(|size| choose(present, &measured, size, &prices, None).mechanism);
+            prop_assert!(large != FullCopy || small == FullCopy, "{small} when small, {large} when large");
+        }
+
+        /// Whatever is measured: each switch needs twice as many commits as the one before.
+        #[test]
+        fn switches_become_rare(writes in prop::collection::vec((0usize..8_000, 0u64..3), 1..3_000)) {
+            let (mut measured, mut present, mut switches) = (Measured::default(), CopyOnWrite, 0u32);
+            for (written, crashes) in &writes {
+                (0..*crashes).for_each(|_| measured.crashed());
+                measured.committed(Some(*written), 1);
+                let choice = chosen(present, &measured, SIZE);
+                if choice.instead_of.is_some() {
+                    (present, switches) = (choice.mechanism, switches + 1);
+                    measured.switched();
+                }
+            }
+            prop_assert!((FIRST << switches) - FIRST <= writes.len() as u64, "{switches} in {}", writes.len());
+        }
     }
 }

@@ -9,8 +9,9 @@ pub(crate) mod choice;
 mod copy_on_write;
 mod dirty_pages;
 mod full_copy;
+pub(crate) mod measured;
 pub(crate) mod page_log;
-pub(crate) mod prices;
+mod prices;
 pub(crate) mod stage;
 mod undo_log;
 

@@ -5,7 +5,7 @@
 //! protection cost is tried on some pages of the same kind of memory, with the steps of a real commit in their order. Of a
 //! few rounds the quickest counts: what is slower was disturbed. All of it takes some milliseconds.
 
-use super::choice::Prices;
+use super::measured::Prices;
 use super::page_log::{copy, differs};
 use crate::copy::{self, Way};
 use crate::region::Parts;

@@ -40,7 +40,12 @@ fn until_a_switch(daemon: &mut Daemon<Vec<u8>>, pages: usize) -> crashbed::Resul
             assert_eq!((switch.grounds, Some(switch.mechanism)), (ChoiceGrounds::Cheaper, used(daemon)));
             // What is in use is what it says to be the cheapest.
             let cheapest = switch.costs.into_iter().flatten().min();
-            let cost = |kind| switch.costs[[MechanismKind::CopyOnWrite, MechanismKind::FullCopy, MechanismKind::DirtyPages].iter().position(|k| *k == kind).expect("a candidate")];
+            let cost = |kind| {
+                switch.costs[[MechanismKind::CopyOnWrite, MechanismKind::FullCopy, MechanismKind::DirtyPages]
+                    .iter()
+                    .position(|k| *k == kind)
+                    .expect("a candidate")]
+            };
             assert_eq!(cost(switch.mechanism), cheapest, "{switch}");
             return Ok(n);
         }
@@ -93,7 +98,10 @@ pub(crate) fn follows_without_tracking() -> crashbed::Result<()> {
         .declare(declaration(), |daemon: &mut Daemon<Vec<u8>>| {
             write(daemon, 1)?;
             let choice = daemon.report().choice.expect("a choice");
-            assert!(choice.costs[2].is_none() && choice.to_string().contains("nothing known under dirty-pages"), "{choice}");
+            assert!(
+                choice.costs[2].is_none() && choice.to_string().contains("nothing known under dirty-pages"),
+                "{choice}"
+            );
             Ok(())
         })
         .run()?;
