@@ -129,6 +129,8 @@ fn supervise(
         core,
     };
     let ended = supervision.run(action);
+    // Under `auto` it may be another by now.
+    let mechanism = supervision.mechanism;
     if ended.is_err() {
         // Whatever runs still must not when its state is restored.
         supervision.end_all();

@@ -136,21 +136,22 @@ impl Supervision<'_> {
         let region = self.region;
         let mailbox = region.seat(self.active.as_ref().map_or(0, |member| member.seat));
         let Some(request) = link::pending(mailbox) else { return Ok(false) };
-        let (mut taken, mut took_ns) = (Taken::Refused, 0);
+        let began_ns = mailbox.beat_ns.load(Ordering::Relaxed);
+        let mut taken = Taken::Refused;
         let done = if [Request::Commit as u32, Request::CommitInPlace as u32].contains(&request) {
-            let began_ns = mailbox.beat_ns.load(Ordering::Relaxed);
             point::pass(Point::Log);
             taken = self.mechanism.take(region, mailbox).map_err(failed("making a commit"))?;
             point::pass(Point::Acknowledge);
-            took_ns = clock::now_ns().saturating_sub(began_ns);
             taken != Taken::Refused
         } else {
             request == Request::Keep as u32 && self.mechanism.put_back(self.region)
         };
         // The time that the daemon took is not the transaction's silence.
-        mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
+        let now_ns = clock::now_ns();
+        mailbox.beat_ns.store(now_ns, Ordering::Relaxed);
         link::answer(mailbox, if done { ANSWER_DONE } else { ANSWER_REFUSED });
-        // The transaction goes on meanwhile.
+        // The transaction goes on meanwhile. It gave a sign of life when it began with what it asked for.
+        let took_ns = now_ns.saturating_sub(began_ns);
         match (&mut self.core.auto, taken) {
             (Some(auto), Taken::Part) => auto.took_piece(took_ns),
             (Some(auto), Taken::Whole) => auto.committed(region, self.mechanism, took_ns),

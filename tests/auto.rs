@@ -18,6 +18,7 @@ const SCENARIOS: &[Scenario] = &[
     ("untracked", chosen::follows_without_tracking),
     ("kept", chosen::keeps_older_commits),
     ("resident", chosen::switches_at_a_crash),
+    ("read", chosen::is_read_after_a_switch),
     ("points", killed::at_each_step),
     ("stepped", killed::at_each_instruction),
 ];
@@ -27,6 +28,7 @@ const TESTS: &[Test] = &[
     ("it_does_without_dirty_pages_where_the_kernel_does_not_track", || drop(passes("untracked", ""))),
     ("it_keeps_older_commits_rather_than_switch", || drop(passes("kept", ""))),
     ("a_long_transaction_goes_on_under_another_at_a_crash", || drop(passes("resident", ""))),
+    ("others_read_after_a_switch_in_a_transaction", || drop(passes("read", ""))),
     ("a_daemon_that_dies_in_a_switch_leaves_the_commit", killed::a_daemon_that_dies_in_a_switch_leaves_the_commit),
     ("so_it_does_at_any_instruction", || println!("{}", passes("stepped", "").out.trim_end())),
 ];

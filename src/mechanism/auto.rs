@@ -114,7 +114,10 @@ impl Auto {
         let holds = keeps_older.then_some(ChoiceGrounds::OlderCommits);
         let mut choice = choice::choose(present, &self.measured, size, &self.prices, holds);
         if region.declaration.switches_always && !keeps_older {
-            let next = MechanismKind::CANDIDATES.into_iter().filter(|kind| *kind != present).nth((last % 2) as usize);
+            let next = MechanismKind::CANDIDATES
+                .into_iter()
+                .filter(|kind| *kind != present)
+                .nth((last.count_ones() % 2) as usize);
             let mechanism = next.unwrap_or(present);
             choice = Choice { mechanism, instead_of: Some(present), grounds: ChoiceGrounds::Asked, ..choice };
         }

@@ -1,13 +1,16 @@
 //! What is chosen, and what the report says of it.
 
+use crate::support::board::Board;
 use crate::support::fault::Fault;
 use crate::support::mask::Without;
 use crashbed::{
-    Action, ChoiceGrounds, Crash, Daemon, Decision, Declaration, History, Intensity, MIB, MechanismKind, Outcome,
+    Action, ChoiceGrounds, Crash, Daemon, Decision, Declaration, History, Intensity, MIB, MechanismKind, Outcome, Peer,
     RestartPolicy, Root,
 };
 use crashbed_policies::CheckpointResume;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
 const PAGE: usize = 4096;
 /// Pages that the state has: half of the region.
@@ -165,6 +168,52 @@ pub(crate) fn switches_at_a_crash() -> crashbed::Result<()> {
             let [switch] = report.switches[..] else { panic!("{:?}", report.switches) };
             assert_eq!(switch.instead_of.is_some(), report.mechanism == MechanismKind::FullCopy, "{switch}");
             assert!(switch.commits >= 20, "{switch}");
+            Ok(())
+        })
+        .run()
+}
+
+/// Between two transactions others can read, whichever mechanism one began with, and the other that it ended with.
+pub(crate) fn is_read_after_a_switch() -> crashbed::Result<()> {
+    const LAST: u64 = 12;
+    let board = Board::new();
+    let [written, read] = [&board[0], &board[1]];
+    let wait = |count: &AtomicU64, n| {
+        while count.load(SeqCst) < n {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    Root::new()
+        .declare(declaration().switches_always(true), |daemon: &mut Daemon<u64>| {
+            let mut used = BTreeSet::new();
+            for n in 1..=LAST {
+                let outcome = daemon.transaction(CheckpointResume, |tx, number| {
+                    *number = n;
+                    if tx.crash().is_none() {
+                        // One commit or two: what is switched to goes by their number.
+                        (0..n % 3).try_for_each(|_| tx.commit())?;
+                        Fault::NullWrite.strike();
+                    }
+                    Ok(())
+                })?;
+                assert_eq!(outcome, Outcome::Done(()));
+                let [before, after] = daemon.report().switches[..] else { panic!("{:?}", daemon.report().switches) };
+                used.insert((before.mechanism, after.mechanism));
+                written.store(n, SeqCst);
+                wait(read, n);
+            }
+            assert!(used.len() >= 3, "{used:?}");
+            Ok(())
+        })
+        .daemon("reader", MIB, |daemon: &mut Daemon<u64>| {
+            let peer: Peer<u64> = daemon.peer("d")?;
+            for n in 1..=LAST {
+                wait(written, n);
+                let number = daemon.read(&peer, Duration::from_secs(1), |number| *number);
+                // The writer would wait for good.
+                read.store(if number.is_ok() { n } else { LAST }, SeqCst);
+                assert_eq!(number?, n);
+            }
             Ok(())
         })
         .run()
