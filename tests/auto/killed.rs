@@ -3,9 +3,9 @@
 use crate::support::board::Board;
 use crate::support::fault::Fault;
 use crate::support::state::{Linked, mix};
-use crate::support::{passes, step};
+use crate::support::{argument, passes, step};
 use crashbed::point::{self, Point};
-use crashbed::{Daemon, Declaration, Intensity, KIB, MIB, MechanismKind, Outcome, Root};
+use crashbed::{Daemon, Declaration, Intensity, KIB, MIB, MechanismKind, Outcome, Recoverable, Root};
 use crashbed_policies::CheckpointResume;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
@@ -37,17 +37,32 @@ fn declaration() -> Declaration {
         .intensity(Intensity::UNLIMITED)
 }
 
+/// More than half of the region lies before what changes: a copy that is struck in its middle lacks that. Not where a
+/// switch is gone through step by step, which would take the longer.
+#[derive(Recoverable)]
+struct State {
+    _before: Vec<u8>,
+    linked: Linked,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let before = if argument().is_empty() { 0 } else { 140 * KIB };
+        Self { _before: vec![7; before], linked: Linked::default() }
+    }
+}
+
 /// Operations, each a transaction with a switch before it, on the state that all before it have made.
-fn operate(daemon: &mut Daemon<Linked>, is_over: impl Fn(u64) -> bool) -> crashbed::Result<()> {
+fn operate(daemon: &mut Daemon<State>, is_over: impl Fn(u64) -> bool) -> crashbed::Result<()> {
     loop {
         let n = daemon.operations();
         let acknowledged = board()[ACKNOWLEDGED].load(SeqCst);
         assert!(n == acknowledged || n == acknowledged + 1, "{n} operations, {acknowledged} acknowledged");
-        assert!(*daemon.state() == Linked::after(n), "the state is no commit");
+        assert!(daemon.state().linked == Linked::after(n), "the state is no commit");
         if is_over(n) {
             return Ok(());
         }
-        let outcome = daemon.transaction(CheckpointResume, |tx, state| {
+        let outcome = daemon.transaction(CheckpointResume, |tx, State { linked: state, .. }| {
             assert!(*state == Linked::after(tx.operations()), "the state is no commit");
             // What is undone by a restore from where the new mechanism has laid the commit.
             if n % 4 == 3 && board()[CRASHED].swap(n, SeqCst) != n {
@@ -73,7 +88,7 @@ pub(crate) fn a_daemon_that_dies_in_a_switch_leaves_the_commit() {
 pub(crate) fn at_each_step() -> crashbed::Result<()> {
     fn strike(at: Point) {
         if [Point::Switch, Point::Switched].contains(&at) {
-            let each = crate::support::argument().parse().unwrap_or(5);
+            let each = argument().parse().unwrap_or(5);
             if (board()[PASSES].fetch_add(1, SeqCst) + 1).is_multiple_of(each) {
                 board()[DEATHS].fetch_add(1, SeqCst);
                 Fault::Kill.strike();
@@ -83,7 +98,7 @@ pub(crate) fn at_each_step() -> crashbed::Result<()> {
     board();
     point::set_hook(strike);
     Root::new()
-        .declare(declaration(), |daemon: &mut Daemon<Linked>| {
+        .declare(declaration(), |daemon: &mut Daemon<State>| {
             operate(daemon, |n| n == 150)?;
             let [passes, deaths] = [PASSES, DEATHS].map(|count| board()[count].load(SeqCst));
             assert!(deaths >= 70 && daemon.restarts() == deaths, "{deaths} deaths, {} restarts", daemon.restarts());
@@ -132,7 +147,7 @@ pub(crate) fn at_each_instruction() -> crashbed::Result<()> {
     board();
     point::set_hook(strike);
     Root::new()
-        .declare(declaration(), |daemon: &mut Daemon<Linked>| {
+        .declare(declaration(), |daemon: &mut Daemon<State>| {
             operate(daemon, |n| n == 6)?;
             let longest = board()[LENGTH].load(SeqCst);
             println!("{} daemons died in switches of up to {longest} instructions", daemon.restarts());
