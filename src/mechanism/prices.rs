@@ -151,3 +151,24 @@ impl Desk {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_are_tried_and_nothing_is_left_of_them() {
+        // Far from all regions.
+        const START: usize = 0x3000_0000_0000;
+        for _ in 0..2 {
+            let desk = Desk::lay(START).expect("a place that is free");
+            assert!(Desk::lay(START).is_err(), "it is taken");
+            let private_ns = desk.private_ns().unwrap();
+            assert!(private_ns > 10.0, "a page was written, copied and summed in {private_ns} ns");
+            if let Ok(tracked_ns) = desk.tracked_ns() {
+                assert!(tracked_ns > 10.0, "a page was written, compared and copied in {tracked_ns} ns");
+            }
+            desk.clear().unwrap();
+        }
+    }
+}

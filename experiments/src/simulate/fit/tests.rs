@@ -127,7 +127,6 @@ fn recorded_crashes_go_before_trials() {
             first_operation_at_ns: then_ns.map(|ns| crash.happened_ns + ns),
             redone_at_ns: None,
             started_by: None,
-            mechanism_in_use: None,
             answered: None,
             kept: false,
             resumed_operations: None,
