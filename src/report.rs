@@ -63,7 +63,7 @@ pub struct Report {
     pub foreign_handler: bool,
     /// What spares cost.
     pub spares: SpareCost,
-    /// The mechanism in use in the end: the declared one, or what [`MechanismKind::Auto`] has chosen.
+    /// The mechanism in use, in the end: the declared one, or what [`MechanismKind::Auto`] has chosen.
     pub mechanism: MechanismKind,
     /// What [`MechanismKind::Auto`] has found when it could choose last: before the transaction, or after a crash.
     pub choice: Option<Choice>,
@@ -95,7 +95,7 @@ impl Report {
     /// Forgets the transaction before.
     pub(crate) fn clear(&mut self) {
         let recoveries = std::mem::take(&mut self.recoveries);
-        *self = Self { recoveries, ..Self::default() };
+        *self = Self { recoveries, mechanism: self.mechanism, ..Self::default() };
         self.recoveries.clear();
     }
 

@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::here::{self, Kind};
 use crate::mailbox::{End, SEATS};
-use crate::mechanism::{self, auto::Auto};
+use crate::mechanism;
+use crate::mechanism::auto::{self, Auto};
 use crate::notice::{self, Ending};
 use crate::panics;
 use crate::policy::{self, Action, History};
@@ -259,7 +260,7 @@ impl<'t, 'a> Tree<'t, 'a> {
             restarted: restarts,
             crash,
             drop_result: None,
-            report: Report::default(),
+            report: Report { mechanism: auto::in_use(region), ..Report::default() },
             crew: Crew::new(self.regions, index),
             auto: Auto::of(region),
             measured: Measured::default(),
