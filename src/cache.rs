@@ -77,7 +77,9 @@ impl<T: Plain, const N: usize> Plain for [T; N] {}
 
 /// A cache in use: a slice of all of its elements, until it is dropped.
 ///
-/// It does not borrow from the [`Tx`](crate::Tx): commits may be made and threads may run while it is held.
+/// It does not borrow from the [`Tx`](crate::Tx): commits may be made and threads may run while it is held. Under the
+/// mechanism `fork` a commit made meanwhile goes through the daemon: a successor that returned from it would find the cache
+/// changed.
 pub struct Cache<'a, T> {
     elements: &'a mut [T],
     bit: u64,
@@ -111,6 +113,11 @@ impl<T> fmt::Debug for Cache<'_, T> {
 /// The caches that this process has in use, by their places in the declaration. Zero in a fresh transaction: a daemon
 /// lends its caches by a borrow of itself, which a transaction needs mutably.
 static IN_USE: AtomicU64 = AtomicU64::new(0);
+
+/// Whether this process has a cache in use.
+pub(crate) fn is_any_in_use() -> bool {
+    IN_USE.load(Ordering::Relaxed) != 0
+}
 
 /// The place of cache `name` in the declaration.
 fn find(declared: &Declaration, name: &str) -> std::result::Result<usize, String> {

@@ -2,6 +2,7 @@
 
 use crate::crash::Phase;
 use crate::failure::{Failure, FailureKind};
+use crate::frozen;
 use crate::link;
 use crate::mechanism::Until;
 use crate::notice;
@@ -11,9 +12,18 @@ use std::sync::atomic::Ordering;
 impl Tx<'_> {
     /// Makes the present state the one that a crash goes back to.
     ///
+    /// Under the mechanism [`Fork`](crate::MechanismKind::Fork) a successor *returns from here*, with the stack and the
+    /// locals of this moment, as often as there are crashes: [`crashes`](Self::crashes) and [`crash`](Self::crash) tell one
+    /// from the first return. Under all others the program's function begins anew.
+    ///
     /// # Errors
     /// Where the daemon finds that what was staged is damaged; the commit before stands. Return the error.
     pub fn commit(&mut self) -> std::result::Result<(), Failure> {
+        if self.mechanism.forks() { frozen::commit(self) } else { self.commit_through_daemon() }
+    }
+
+    /// The same; the commit is one of the daemon's under every mechanism.
+    pub(crate) fn commit_through_daemon(&self) -> std::result::Result<(), Failure> {
         self.commit_as(Until::Answered).map(|_| ())
     }
 
@@ -25,6 +35,9 @@ impl Tx<'_> {
     /// # Errors
     /// As [`commit`](Self::commit); or from the ticket.
     pub fn commit_later(&mut self) -> std::result::Result<Ticket, Failure> {
+        if self.mechanism.forks() {
+            return frozen::commit(self).map(|()| Ticket { number: None });
+        }
         self.commit_as(Until::Asked).map(|number| Ticket { number })
     }
 
@@ -50,15 +63,8 @@ impl Tx<'_> {
     pub(crate) fn commit_as(&self, until: Until) -> std::result::Result<Option<u32>, Failure> {
         self.wait_for_outstanding()?;
         let was_running = self.mailbox.phase.load(Ordering::Relaxed) == Phase::Running as u32;
-        self.enter_phase(Phase::Committing);
-        self.beat();
-        self.mechanism.examine(self.region)?;
-        self.head().forget_passed_skips(self.operations());
         let is_quick = self.mechanism.commits_by_itself() && until != Until::LastOfAll;
-        // A system call, which a commit at the speed of memory does not make each time.
-        if (!is_quick || self.handler_is_due()) && !notice::is_installed() {
-            self.mailbox.foreign_handler.store(1, Ordering::Relaxed);
-        }
+        self.begin_commit(is_quick)?;
         let committed = self.mechanism.commit(self.region, self.mailbox, until);
         if !is_quick {
             self.beat();
@@ -70,6 +76,28 @@ impl Tx<'_> {
         let number = committed.map_err(|_| refused())?;
         self.outstanding.set(number);
         Ok(number)
+    }
+
+    /// What comes before a commit of any kind.
+    pub(crate) fn begin_commit(&self, is_quick: bool) -> std::result::Result<(), Failure> {
+        self.enter_phase(Phase::Committing);
+        self.beat();
+        self.mechanism.examine(self.region)?;
+        self.head().forget_passed_skips(self.operations());
+        // A system call, which a commit at the speed of memory does not make each time.
+        if (!is_quick || self.handler_is_due()) && !notice::is_installed() {
+            self.mailbox.foreign_handler.store(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// What comes after a commit that was a fork, in the process that goes on: it has prepared nothing yet.
+    pub(crate) fn end_commit(&self, now_ns: u64) {
+        self.begun_ns.set(now_ns);
+        self.prepared.set(false);
+        self.settled.set(false);
+        self.go_steady();
+        self.enter_phase(Phase::Running);
     }
 
     /// Whether it is time to look for somebody else's crash handler again.

@@ -95,10 +95,29 @@ impl Crew {
             if let Some(seat) = self.free_seat(taken) {
                 return Ok(seat);
             }
-            let (mut member, until_ns) = self.dying.remove(0);
-            let left = Duration::from_nanos(until_ns.saturating_sub(clock::now_ns()));
-            self.wait_until_gone(&mut member, left)?;
+            self.wait_for_first()?;
         }
+    }
+
+    /// Waits until the first of the dying is gone; whether there was one.
+    pub(crate) fn wait_for_first(&mut self) -> Result<bool, Errno> {
+        if self.dying.is_empty() {
+            return Ok(false);
+        }
+        let (mut member, until_ns) = self.dying.remove(0);
+        let left = Duration::from_nanos(until_ns.saturating_sub(clock::now_ns()));
+        self.wait_until_gone(&mut member, left)?;
+        Ok(true)
+    }
+
+    /// Whether the process of this seat is dying.
+    pub(crate) fn is_dying(&self, seat: usize) -> bool {
+        self.dying.iter().any(|(member, _)| member.seat == seat)
+    }
+
+    /// Whether a member has this process id.
+    pub(crate) fn knows(&self, pid: i32) -> bool {
+        self.children().children.iter().any(|child| child.load(Ordering::Relaxed) == pid)
     }
 
     /// Waits until the process is gone and reaps it; kills it where that takes longer than `patience`.
@@ -108,13 +127,13 @@ impl Crew {
         }
         // Once it is reaped, its id may be another's.
         self.region().seat(member.seat).standby.sleeper.store(0, Ordering::Relaxed);
+        self.region().seat(member.seat).chain.pid.store(0, Ordering::Relaxed);
         let status = notice::wait_until_gone(&member.pidfd, patience)?;
         self.children().children[member.seat].store(0, Ordering::Relaxed);
         member.ended = Some(status);
         // The word may have been written over: no process of ours but a keeper is waited for by it.
         let keeper = self.region().seat(member.seat).keeper.swap(0, Ordering::Relaxed);
-        let is_member = self.children().children.iter().any(|child| child.load(Ordering::Relaxed) == keeper);
-        self.last_keeper = Some(keeper).filter(|keeper| *keeper > 0 && !is_member);
+        self.last_keeper = Some(keeper).filter(|keeper| *keeper > 0 && !self.knows(*keeper));
         self.keepers.extend(self.last_keeper);
         Ok(status)
     }

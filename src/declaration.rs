@@ -7,6 +7,7 @@
 use crate::Crash;
 use crate::cache::{Declared, MOST_CACHES, Returns};
 use crate::error::{Error, Result};
+use crate::mailbox::{FORK_SEATS, MOST_DEPTH, SEATS};
 use crate::mechanism_kind::MechanismKind;
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
 use crate::spare::Spare;
@@ -97,6 +98,21 @@ impl Declaration {
         self
     }
 
+    /// How many of a transaction's newest commits are kept as frozen processes, under the mechanism that forks.
+    pub(crate) fn depth(&self) -> usize {
+        1 + self.kept_commits
+    }
+
+    /// Seats for the processes of its transactions.
+    pub(crate) fn seats(&self) -> usize {
+        SEATS + if self.mechanism == MechanismKind::Fork { FORK_SEATS + self.depth() } else { 0 }
+    }
+
+    /// How many processes of a transaction may hold memory of their own for long.
+    pub(crate) fn processes(&self) -> usize {
+        if self.mechanism == MechanismKind::Fork { 1 + self.depth() } else { 1 }
+    }
+
     /// The most that a transaction's temporaries may take at a time ([`Tx::scratch`](crate::Tx::scratch)); 64 MiB
     /// unless declared.
     pub fn scratch(mut self, bytes: usize) -> Self {
@@ -160,7 +176,8 @@ impl Declaration {
     /// How many commits before the last one are kept, for a policy to go back to
     /// ([`Action::Older`](crate::Action::Older)): the last may hold already what makes the program crash. None unless
     /// declared; each takes as much memory as the state, and makes commits copy what they overwrite; under the
-    /// undo log, as much as its log, and what was released stays in use for so many commits more.
+    /// undo log, as much as its log, and what was released stays in use for so many commits more. Under fork each is a frozen
+    /// process, 7 at the most, which may come to hold its own copy of the state, of scratch and of the stacks.
     pub fn kept_commits(mut self, kept: u8) -> Self {
         self.kept_commits = kept.into();
         self
@@ -226,6 +243,13 @@ impl Declaration {
         }
         if self.bytes > LARGEST_REGION {
             return Err(self.refused(format!("a region of {} bytes is too large: 32 GiB are the most", self.bytes)));
+        }
+        if self.mechanism == MechanismKind::Fork && self.depth() > MOST_DEPTH {
+            return Err(self.refused(format!(
+                "{} older commits kept, each a frozen process under the mechanism fork: {} are the most",
+                self.kept_commits,
+                MOST_DEPTH - 1
+            )));
         }
         if self.scratch > LARGEST_REGION || self.stack > GIB || self.threads > MOST_THREADS {
             return Err(self.refused(format!(
@@ -382,6 +406,10 @@ mod tests {
         assert!(refusal(Declaration::new("", MIB)).contains("name"));
         assert!(refusal(Declaration::new("d", MIB).heartbeat(Duration::ZERO)).contains("heartbeat"));
         assert!(refusal(Declaration::new("d", MIB).threads(1, 10)).contains("stack"));
+        assert!(
+            refusal(Declaration::new("d", MIB).mechanism(MechanismKind::Fork).kept_commits(8))
+                .contains("8 older commits")
+        );
         assert!(Declaration::new("d", MIB).check().is_ok());
         let cached = |names: &[&str], bytes| {
             names.iter().fold(Declaration::new("d", MIB), |d, name| d.cache(*name, bytes, Returns::Empty))

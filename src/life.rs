@@ -183,6 +183,7 @@ pub(crate) fn work(
         steady: Cell::new(false),
         settled: Cell::new(false),
         outstanding: Cell::new(None),
+        begun_ns: Cell::new(mailbox.started_ns.load(Ordering::Relaxed)),
         prepared: Cell::new(mailbox.standby.started_by.load(Ordering::Relaxed) != Start::Cold as u32),
         handler_seen_ns: Cell::new(0),
     };
@@ -192,13 +193,14 @@ pub(crate) fn work(
     };
     here::set_source(Source::Private);
     // Where it gave up it is as if it had failed.
-    if result.is_err() || mailbox.end() == End::GaveUp {
+    // In a fork of the process that began, perhaps.
+    if result.is_err() || tx.mailbox.end() == End::GaveUp {
         // The stage is the daemon's until then.
         let _ = tx.wait_for_outstanding();
-        tx.mechanism.leave(region, mailbox);
+        tx.mechanism.leave(region, tx.mailbox);
     }
     if let Err(failure) = result {
-        mailbox.fail(&failure);
+        tx.mailbox.fail(&failure);
     }
     flush();
     process::exit_now(0)
@@ -217,7 +219,7 @@ fn live(
     begin.how.environment.set();
     if begin.how.kept {
         forget_the_end(tx);
-        tx.commit()?;
+        tx.commit_through_daemon()?;
     }
     if begin.how.action == Action::Zero || tx.head().root.load(Ordering::Relaxed) == 0 {
         make_state(tx, program)?;
@@ -263,7 +265,7 @@ fn make_state(tx: &mut Tx<'_>, program: &Program<'_>) -> Result<(), Failure> {
     unsafe { StateHead::format(tx.region.parts.state) };
     let root = (program.make)();
     tx.head().root.store(root, Ordering::Relaxed);
-    tx.commit()
+    tx.commit_through_daemon()
 }
 
 /// The crash may have struck in the last commit of all, whose marks are not true of a state that is kept.
@@ -275,7 +277,7 @@ fn forget_the_end(tx: &Tx<'_>) {
 /// Decides to skip `operation`, for good; false, and given up, where there is no room for a further skip.
 fn skipped(tx: &mut Tx<'_>, operation: u64) -> Result<bool, Failure> {
     if tx.head().skip(operation) {
-        tx.commit()?;
+        tx.commit_through_daemon()?;
         return Ok(true);
     }
     tx.mailbox.end.store(End::GaveUp as u32, Ordering::Release);
@@ -299,14 +301,14 @@ fn decided(
     match answered {
         Answered::Resume => {}
         Answered::Zero => make_state(tx, program)?,
-        Answered::Repair => tx.commit()?,
+        Answered::Repair => tx.commit_through_daemon()?,
         Answered::Skip => return skipped(tx, crash.operation),
         Answered::Keep if situation.crashed.is_some() => {
             let number = link::ask(tx.mailbox, Request::Keep, true);
             let kept = link::wait(tx.mailbox, number);
             kept.map_err(|_| Failure::engine(FailureKind::Error, &"the crashed state could not be put back"))?;
             forget_the_end(tx);
-            tx.commit()?;
+            tx.commit_through_daemon()?;
         }
         // Nothing was kept to go on with: what was asked for cannot be done.
         Answered::Keep | Answered::GiveUp => {
@@ -318,7 +320,7 @@ fn decided(
 }
 
 /// Writes out what the program printed: the exit that follows would lose it.
-fn flush() {
+pub(crate) fn flush() {
     use std::io::Write;
     let _ = std::io::stdout().flush();
 }

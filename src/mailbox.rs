@@ -18,6 +18,7 @@
 //! | `drawn` | child, in its crash handler | before it wakes its parent |
 //! | `kept_off` | child; the parent takes it back | before the child wakes its parent; when that has woken |
 //! | `standby` | see there | while the child is a spare |
+//! | `chain` | see there | where the child forks at its commits |
 //! | `end`, `failure` | child | before it exits |
 //!
 //! A request is numbered: the child counts `asked` up, the parent sets `acknowledged` to the same number.
@@ -30,6 +31,13 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 /// Seats of a daemon's processes: one works, one is a spare, one's crash is still read, and two may be dying.
 pub(crate) const SEATS: usize = 5;
+/// Seats beyond those for a process that forks at its commits, besides one for each commit that is kept so: one works, one
+/// is about to, one's crash is still read, and one may be dying.
+pub(crate) const FORK_SEATS: usize = 4;
+/// The most commits that are kept by forks.
+pub(crate) const MOST_DEPTH: usize = 8;
+/// The most seats that a region has.
+pub(crate) const MOST_SEATS: usize = SEATS + FORK_SEATS + MOST_DEPTH;
 
 /// One direction of speech between a child and its parent. All-zero memory is an empty mailbox.
 #[repr(C)]
@@ -38,7 +46,7 @@ pub(crate) struct Mailbox {
     /// The child's keeper; 0 none. Written by the kernel.
     pub(crate) keeper: AtomicI32,
     /// The child's own children, by seat; 0 none.
-    pub(crate) children: [AtomicI32; SEATS],
+    pub(crate) children: [AtomicI32; MOST_SEATS],
     pub(crate) phase: AtomicU32,
     pub(crate) beat_ns: AtomicU64,
     pub(crate) operation: AtomicU64,
@@ -81,6 +89,7 @@ pub(crate) struct Mailbox {
     /// The parent, where the child has taken over and keeps it off its processor.
     pub(crate) kept_off: Drawn,
     pub(crate) standby: Standby,
+    pub(crate) chain: Chain,
     /// A panic's message, kept in case that it aborts the process.
     pub(crate) panic: Letter,
 }
@@ -142,6 +151,61 @@ pub(crate) struct Standby {
     pub(crate) kept: AtomicU32,
 }
 
+/// What passes between a process that forks at its commits and its daemon; how is told in `frozen.rs`.
+#[repr(C)]
+pub(crate) struct Chain {
+    /// The process of this seat, where it was forked at a commit: written by the kernel before its first instruction.
+    pub(crate) pid: AtomicI32,
+    /// Child: the seat, counted from 1, in which a fork of it goes on, or is about to: it is frozen itself then.
+    pub(crate) successor: AtomicU32,
+    /// Child: operations that the state counts with which it is frozen.
+    pub(crate) operations: AtomicU64,
+    /// Daemon: other than 0 where it calls the frozen process, which sleeps on this word.
+    pub(crate) call: AtomicU32,
+    /// Daemon: what the frozen process is to do, sealed ([`notice::seal`](crate::notice::seal)); where it works, in whose
+    /// seat the crash stands, and how many there were.
+    pub(crate) order: AtomicU64,
+    pub(crate) crashed: AtomicU32,
+    pub(crate) crashes: AtomicU64,
+}
+
+/// The seats that are free for forks at commits, a bit each; the first bit is the seat behind [`SEATS`]. The process that
+/// works takes one; its daemon gives it back when it is free again. A wild write into it costs the child that is forked
+/// for a seat in use: its daemon does not believe it.
+#[repr(transparent)]
+pub(crate) struct Pool(AtomicU64);
+
+impl Pool {
+    /// Takes a free seat of `seats` in all.
+    pub(crate) fn take(&self, seats: usize) -> Option<usize> {
+        let free = self.0.load(Ordering::Acquire);
+        let seat = SEATS + free.trailing_zeros() as usize;
+        (seat < seats).then(|| {
+            self.0.fetch_and(!Self::bit(seat), Ordering::AcqRel);
+            seat
+        })
+    }
+
+    /// Gives a seat back.
+    pub(crate) fn give(&self, seat: usize) {
+        self.0.fetch_or(Self::bit(seat), Ordering::AcqRel);
+    }
+
+    /// Those for which `is_free` are free, and no others. To be called while no process takes one.
+    pub(crate) fn set(&self, seats: usize, is_free: impl Fn(usize) -> bool) {
+        let free = (SEATS..seats).filter(|seat| is_free(*seat)).map(Self::bit).sum();
+        self.0.store(free, Ordering::Release);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    fn bit(seat: usize) -> u64 {
+        1 << (seat - SEATS)
+    }
+}
+
 /// What a child asks of its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -152,6 +216,8 @@ pub(crate) enum Request {
     Keep = 2,
     /// Take the `pages` pages that the stage lists from the state itself (dirty pages); with `last`, as above.
     CommitInPlace = 3,
+    /// Make a seat free for a fork.
+    Seat = 4,
 }
 
 /// How a child ended, by its own word; believed only together with exit status 0. That its work is done is not said
@@ -238,12 +304,48 @@ impl Mailbox {
         for word in [&self.faults_before, &self.faults, &standby.ready_ns, &standby.spun_ns, &standby.memory_bytes] {
             word.store(0, Ordering::Relaxed);
         }
+        self.chain.pid.store(0, Ordering::Relaxed);
+        self.chain.successor.store(0, Ordering::Relaxed);
+        self.chain.order.store(0, Ordering::Relaxed);
         self.redo_target.store(redo_target, Ordering::Relaxed);
         self.resumed_operation.store(NOT_RESUMED, Ordering::Relaxed);
         self.beat_ns.store(now_ns, Ordering::Relaxed);
         // SAFETY: the child that will write here does not exist yet.
         unsafe { self.panic.write(Text::EMPTY) };
         self.incarnation.store(incarnation, Ordering::Release);
+    }
+
+    /// Empties the mailbox for the fork of a child that speaks through `before`, and takes over from there what is said of
+    /// the incarnation that goes on in it.
+    pub(crate) fn go_on_from(&self, before: &Self, now_ns: u64) {
+        let incarnation = before.incarnation.load(Ordering::Relaxed);
+        self.prepare(incarnation, before.redo_target.load(Ordering::Relaxed), now_ns);
+        for (word, said) in self.of_the_incarnation().into_iter().zip(before.of_the_incarnation()) {
+            word.store(said.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let words = [
+            (&self.phase, &before.phase),
+            (&self.answered, &before.answered),
+            (&self.changing, &before.changing),
+            (&self.foreign_handler, &before.foreign_handler),
+            (&self.end, &before.end),
+            (&self.standby.started_by, &before.standby.started_by),
+        ];
+        for (word, said) in words {
+            word.store(said.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// The numbers that are said of an incarnation, whichever process it is in.
+    fn of_the_incarnation(&self) -> [&AtomicU64; 6] {
+        [
+            &self.operation,
+            &self.started_ns,
+            &self.resumed_operation,
+            &self.first_operation_ns,
+            &self.redone_ns,
+            &self.faults,
+        ]
     }
 
     /// The number of operations that the child's state began with, once it had one.

@@ -19,6 +19,10 @@ pub enum MechanismKind {
     /// The transaction works in place, and logs the old bytes of what it declares before it writes; a commit empties the
     /// log by one store, without the daemon. For states that change through [`Logged`](crate::Logged) and its like only.
     UndoLog,
+    /// The transaction forks at each commit but its last: the fork goes on, and the process that it was forked from is
+    /// the commit. A crash wakes that one, which goes on from the middle of the function. The last commit is one by copy
+    /// on write.
+    Fork,
     /// Whichever of copy on write, full copy and dirty pages takes the least time by what was measured, as
     /// [`Report::choice`](crate::Report::choice) says.
     Auto,
@@ -26,7 +30,8 @@ pub enum MechanismKind {
 
 impl MechanismKind {
     /// All mechanisms.
-    pub const ALL: [Self; 5] = [Self::CopyOnWrite, Self::FullCopy, Self::DirtyPages, Self::UndoLog, Self::Auto];
+    pub const ALL: [Self; 6] =
+        [Self::CopyOnWrite, Self::FullCopy, Self::DirtyPages, Self::UndoLog, Self::Fork, Self::Auto];
 
     /// Those that [`Auto`](Self::Auto) chooses from: a program sees no difference between them.
     pub(crate) const CANDIDATES: [Self; 3] = [Self::CopyOnWrite, Self::FullCopy, Self::DirtyPages];
@@ -36,6 +41,12 @@ impl MechanismKind {
         matches!(self, Self::UndoLog)
     }
 
+    /// Whether a successor returns from the last commit, in the middle of the program's function and with its locals, instead
+    /// of beginning that function anew.
+    pub const fn returns_from_commits(self) -> bool {
+        matches!(self, Self::Fork)
+    }
+
     /// The name, as on the command line and in results.
     pub const fn name(self) -> &'static str {
         match self {
@@ -43,6 +54,7 @@ impl MechanismKind {
             Self::FullCopy => "full-copy",
             Self::DirtyPages => "dirty-pages",
             Self::UndoLog => "undo-log",
+            Self::Fork => "fork",
             Self::Auto => "auto",
         }
     }
@@ -58,6 +70,9 @@ impl MechanismKind {
                 "works in place; a commit copies the pages written since the one before, as the kernel tracks them"
             }
             Self::UndoLog => "works in place; old bytes are logged before a declared write, a commit is one store",
+            Self::Fork => {
+                "forks at a commit; a crash wakes the frozen parent, which goes on in the middle of the function"
+            }
             Self::Auto => {
                 "copy on write, full copy or dirty pages, by the pages written and in use, the crashes, and what they cost here"
             }
@@ -73,7 +88,7 @@ impl MechanismKind {
     /// state.
     pub(crate) fn backing_len(self, bytes: usize, kept: usize) -> usize {
         match self {
-            Self::CopyOnWrite => page_log::len(bytes, kept),
+            Self::CopyOnWrite | Self::Fork => page_log::len(bytes, kept),
             Self::FullCopy => (2 + kept) * bytes,
             Self::DirtyPages => bytes + page_log::len(bytes, kept),
             Self::UndoLog => bytes,
@@ -90,7 +105,7 @@ impl MechanismKind {
     /// Bytes of the stage part, where an undo log takes so many.
     pub(crate) fn stage_len(self, undo_log: usize) -> usize {
         match self {
-            Self::CopyOnWrite | Self::DirtyPages => stage::LEN,
+            Self::CopyOnWrite | Self::DirtyPages | Self::Fork => stage::LEN,
             Self::FullCopy => 0,
             Self::UndoLog => undo_log,
             Self::Auto => Self::most_of_candidates(|candidate| candidate.stage_len(undo_log)),
@@ -102,10 +117,10 @@ impl MechanismKind {
         if self.needs_declared_writes() { marks.next_multiple_of(PAGE) + snapshot } else { 0 }
     }
 
-    /// The most bytes of private copies that a transaction comes to hold.
+    /// The most bytes of private copies that a process of a transaction comes to hold.
     pub(crate) fn private_copies(self, bytes: usize) -> usize {
         match self {
-            Self::CopyOnWrite => bytes,
+            Self::CopyOnWrite | Self::Fork => bytes,
             Self::FullCopy | Self::DirtyPages | Self::UndoLog => 0,
             Self::Auto => Self::most_of_candidates(|candidate| candidate.private_copies(bytes)),
         }

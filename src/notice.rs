@@ -140,10 +140,12 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     record.stopped.store(u32::from(stopped), Ordering::Relaxed);
     record.stage.store(NOTICE_COMPLETE, Ordering::Release);
     // A request that is not answered yet is the daemon's to finish first: it may be changing the state at this moment.
-    let heir = heir(mailbox).filter(|_| stopped && link::pending(mailbox).is_none());
+    // One that has forked at a commit is not what works, and has no successor.
+    let works = mailbox.chain.successor.load(Ordering::Relaxed) == 0;
+    let heir = heir(mailbox).filter(|_| stopped && works && link::pending(mailbox).is_none());
     let incarnation = heir.map_or(0, |heir| heir.incarnation.load(Ordering::Relaxed));
     let heir = heir.filter(|heir| turn::release(&heir.standby, sleeper(heir)));
-    if stopped && heir.is_none() {
+    if stopped && works && heir.is_none() {
         // Before it can see that it has been told: who has gone on already would stay drawn.
         mailbox.drawn.draw(here::parent());
     }

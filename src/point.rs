@@ -33,6 +33,10 @@ pub enum Point {
     /// Transaction, in its crash handler: a spare has been released, and the daemon cannot see yet that this is all that
     /// the handler does about a successor. The hook must be async-signal-safe.
     Released,
+    /// Transaction, where a commit forks: in the process that goes on, before the program's code does.
+    Forked,
+    /// Transaction, where a commit forks: in the process that was forked from, before it freezes.
+    Freeze,
     /// A point that the program named itself, by [`Tx::point`](crate::Tx::point).
     Named(&'static str),
 }

@@ -79,6 +79,8 @@ impl Supervision<'_> {
         decided: Option<Decided>,
     ) -> Result<Option<Ended>> {
         let (region, mechanism) = (self.region, self.mechanism);
+        // One that was woken and has died before it forked is a crash like any other.
+        self.checkpoints.is_woken = false;
         let gone_ns = if ending == Ending::Handled { noticed_ns } else { clock::now_ns() };
         self.report.complete(mailbox);
         if ending == Ending::Status(Status::Exited(0)) && matches!(mailbox.end(), End::Failed | End::GaveUp) {
@@ -86,13 +88,14 @@ impl Supervision<'_> {
         }
         let restore = |back| mechanism.restore(region, &remains, back).map_err(failed("restoring a commit"));
         if let Some(ended) = self.end_without_a_crash(mailbox, &ending) {
+            self.hand_in()?;
             // Where all is committed and the process has exited in order, there is nothing to go back from.
             if !matches!((&ended, ending), (Ended::Done(_), Ending::Status(Status::Exited(0)))) {
                 restore(0)?;
             }
             return Ok(Some(ended));
         }
-        let operations = mechanism.committed(region).operations.load(Ordering::Relaxed);
+        let operations = self.committed_operations();
         let mut new = notice::read(mailbox, &ending, noticed_ns, operations);
         new.heap_locked = mechanism.heap_locked(region);
         self.note_crash(new);
@@ -115,11 +118,17 @@ impl Supervision<'_> {
             how.kept = decision.action == Action::KeepIfIntact && self.is_intact(&new);
         }
         point::pass(Point::DaemonRestore);
+        if gives_up || ends_the_process(decision.action, self.program.decide.is_some()) {
+            self.hand_in()?;
+        }
         let last = region.ledger().commit.load(Ordering::Relaxed);
         match decision.action {
             _ if gives_up => restore(0)?,
-            Action::Zero => mechanism.give_up(region, &remains).map_err(failed("giving up a state"))?,
-            Action::Older(back) => restore(back)?,
+            Action::Zero => {
+                self.fold(0);
+                mechanism.give_up(region, &remains).map_err(failed("giving up a state"))?;
+            }
+            Action::Older(back) => restore(self.give_up_newest(back))?,
             _ if how.kept => mechanism.keep(region),
             _ => restore(0)?,
         }
@@ -138,7 +147,7 @@ impl Supervision<'_> {
             self.choose_mechanism()?;
         }
         self.mechanism.begin(region).map_err(failed("closing the gate"))?;
-        if !self.order_spare(&ending, &new, &how) {
+        if !self.wake_checkpoint(&ending, &new, &how) && !self.order_spare(&ending, &new, &how) {
             self.dismiss_spare();
             let begin = self.begin(Some(new), how);
             self.fork(begin)?;
@@ -210,6 +219,15 @@ impl Supervision<'_> {
                 return Err(Error::Stopping);
             }
         }
+    }
+}
+
+/// Whether an answer leaves no process to go on in the middle of its work, or asks for code that a frozen one cannot run.
+fn ends_the_process(action: Action, program_decides: bool) -> bool {
+    match action {
+        Action::GiveUp | Action::RestartDaemon => true,
+        Action::ProcessDecides => program_decides,
+        _ => false,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::arena::free::FreePages;
 use crate::cache::{self, Returns};
 use crate::declaration::Declaration;
 use crate::error::{Error, Result};
-use crate::mailbox::{Mailbox, SEATS};
+use crate::mailbox::{Mailbox, Pool};
 use crate::mechanism::measured::Prices;
 use crate::span::Span;
 use crate::state_head::{STATE_ARENA, StateHead};
@@ -98,7 +98,7 @@ pub(crate) struct Parts {
     /// The caches, one behind the other: those that come back as they were, and those that come back empty. No bytes
     /// where none is declared.
     kept_caches: Span,
-    empty_caches: Span,
+    pub(crate) empty_caches: Span,
     pub(crate) scratch: Span,
     /// Undo log: what a transaction notes of its epoch. Else empty.
     pub(crate) notes: Span,
@@ -122,7 +122,8 @@ impl Parts {
             state: next(declaration.bytes),
             backing: next(declaration.mechanism.backing_len(declaration.bytes, declaration.kept_commits)),
             stage: next(declaration.stage_len().max(PAGE)),
-            seats: next(SEATS * SEAT),
+            // Behind the mailboxes, the pool of those seats that are free for forks.
+            seats: next(declaration.seats() * SEAT + size_of::<Pool>()),
             daemon_mailbox: next(size_of::<Mailbox>()),
             ledger: next(size_of::<Ledger>()),
             kept_caches: next(cache::bytes(&declaration.caches, Returns::AsItWas)),
@@ -175,10 +176,11 @@ pub(crate) fn bytes_declared(declaration: &Declaration) -> u64 {
     let parts = Parts::new(0, declaration);
     let shared = [parts.state, parts.backing, parts.stage, parts.seats, parts.daemon_mailbox, parts.ledger];
     let private = [parts.scratch, parts.notes, parts.signal_stack, parts.keeper_stack];
-    let caches = parts.kept_caches.len + parts.empty_caches.len;
     let stacks = declaration.threads * (declaration.stack + SIGNAL_STACK);
-    let fixed: usize = shared.iter().chain(&private).map(|part| part.len).sum();
-    (fixed + caches + stacks + declaration.mechanism.private_copies(declaration.bytes)) as u64
+    let sum = |parts: &[Span]| -> usize { parts.iter().map(|part| part.len).sum() };
+    let own = sum(&private) + parts.empty_caches.len + stacks + declaration.mechanism.private_copies(declaration.bytes);
+    let shared = sum(&shared) + parts.kept_caches.len;
+    shared.saturating_add(own.saturating_mul(declaration.processes())) as u64
 }
 
 /// The address of the first region, and of the one behind `region`.
@@ -310,6 +312,19 @@ impl Region {
     }
 
     /// The mailbox of seat `seat`, which is below [`SEATS`].
+    /// How many seats there are.
+    pub(crate) fn seats(&self) -> usize {
+        self.declaration.seats()
+    }
+
+    /// The seats that are free for forks at commits.
+    pub(crate) fn pool(&self) -> &Pool {
+        let at = self.parts.seats.part(self.seats() * SEAT, size_of::<Pool>()).start;
+        // SAFETY: mapped by `map` behind the mailboxes, zeroed at first, and aligned as they are.
+        unsafe { &*(at as *const Pool) }
+    }
+
+    /// The mailbox of seat `seat`, which is below [`seats`](Self::seats).
     pub(crate) fn seat(&self, seat: usize) -> &Mailbox {
         let at = self.parts.seats.part(seat * SEAT, SEAT).start;
         // SAFETY: mapped by `map`, zeroed at first; all bytes are valid for its atomics and letters.

@@ -114,7 +114,12 @@ impl<S, V: Service<S>> Held<'_, S, V> {
     /// Commits, then lets the answers out.
     fn release(&mut self, tx: &mut Tx<'_>) -> std::result::Result<(), Failure> {
         if !self.answers.is_empty() {
+            let crashes = tx.crashes();
             tx.commit()?;
+            if tx.crashes() != crashes {
+                // Gone back to, after a crash: it is not known which of them have left already.
+                self.answers.clear();
+            }
         }
         for (number, answer) in self.answers.drain(..) {
             self.service.reply(number, answer);

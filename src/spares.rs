@@ -29,7 +29,11 @@ const MOST_LOST: u32 = 8;
 impl Supervision<'_> {
     /// Forks a spare, where there is to be one and it is time.
     pub(crate) fn tend_spare(&mut self) -> Result<()> {
-        if self.spare.is_some() || self.spares_lost > MOST_LOST || clock::now_ns() < self.spare_due_ns {
+        if self.spare.is_some()
+            || self.has_checkpoints()
+            || self.spares_lost > MOST_LOST
+            || clock::now_ns() < self.spare_due_ns
+        {
             return Ok(());
         }
         let start = self.wanted();
@@ -64,7 +68,7 @@ impl Supervision<'_> {
     pub(crate) fn until_spare(&self) -> Duration {
         let now_ns = clock::now_ns();
         let wants_none = self.settings.spare == Spare::Cold || self.spare.is_some() || self.spares_lost > MOST_LOST;
-        if wants_none {
+        if wants_none || self.has_checkpoints() {
             return Duration::MAX;
         }
         let due_ns = match self.settings.spare {

@@ -17,6 +17,7 @@
 //! used. Where the daemon has to do something first (restore by copying, wait out a delay, give up), the spare refers
 //! to it, and goes on when it is ordered to.
 
+use crate::crash::Crash;
 use crate::environment::Environment;
 use crate::here::{self, Source};
 use crate::life::{self, Begin, How, Program};
@@ -160,15 +161,7 @@ impl Standby<'_> {
     /// Works as the daemon has decided.
     fn follow(&mut self, predecessor: &Mailbox, mailbox: &Mailbox) -> ! {
         let standby = &mailbox.standby;
-        let noticed_ns = standby.noticed_ns.load(Ordering::Relaxed);
-        let ending = decode(standby.ending.each_ref().map(|word| word.load(Ordering::Relaxed)));
-        // The state in place may be another by now: an older commit, or the crashed one.
-        let committed = standby.committed.load(Ordering::Relaxed);
-        let mut crash = notice::read(predecessor, &ending, noticed_ns, committed);
-        crash.heap_locked = match standby.heap_locked.load(Ordering::Relaxed) {
-            0 => None,
-            word => Some(word == 2),
-        };
+        let crash = told_crash(standby, predecessor);
         self.history.push(crash);
         if let Some(decision) = told(standby) {
             self.history.decided(decision);
@@ -213,8 +206,21 @@ pub(crate) fn told(words: &mailbox::Standby) -> Option<Decision> {
     Some(Decision::after(delay, action).within(environment))
 }
 
+/// The crash that an order is about; `predecessor` is the mailbox of the process that crashed.
+pub(crate) fn told_crash(words: &mailbox::Standby, predecessor: &Mailbox) -> Crash {
+    let ending = decode(words.ending.each_ref().map(|word| word.load(Ordering::Relaxed)));
+    // The state in place may be another by now: an older commit, or the crashed one.
+    let committed = words.committed.load(Ordering::Relaxed);
+    let mut crash = notice::read(predecessor, &ending, words.noticed_ns.load(Ordering::Relaxed), committed);
+    crash.heap_locked = match words.heap_locked.load(Ordering::Relaxed) {
+        0 => None,
+        word => Some(word == 2),
+    };
+    crash
+}
+
 /// What was decided, by the spare or its daemon.
-fn action(words: &mailbox::Standby) -> Action {
+pub(crate) fn action(words: &mailbox::Standby) -> Action {
     Action::from_word(words.action.load(Ordering::Relaxed)).unwrap_or(Action::Resume)
 }
 

@@ -9,6 +9,7 @@
 //!
 //! What waits and wakes is in `watch.rs`, what follows on an end in `recover.rs`, the processes themselves are in `crew.rs`, a spare's own life in `standby.rs`.
 
+use crate::checkpoints::Checkpoints;
 use crate::crash::Crash;
 use crate::crew::Member;
 use crate::daemon_core::Core;
@@ -120,6 +121,7 @@ fn supervise(
         report,
         active: None,
         spare: None,
+        checkpoints: Checkpoints::default(),
         crashed_seat: None,
         spare_due_ns: 0,
         spares_lost: 0,
@@ -137,6 +139,7 @@ fn supervise(
         mechanism.restore(region, &Remains::default(), 0).map_err(failed("restoring a commit"))?;
     }
     supervision.dismiss_spare();
+    supervision.fold(0);
     if supervision.history.total() > 0 {
         // Whoever was killed may have moved it last.
         supervision.go_home();
@@ -145,7 +148,9 @@ fn supervise(
 
     let mut report = std::mem::take(&mut supervision.report);
     report.live_bytes = (live_before, crate::heap::live_bytes(region.head()));
-    report.commits = region.ledger().commit.load(Ordering::Relaxed) + supervision.went_back - commits_before;
+    report.commits =
+        supervision.checkpoints.commits + region.ledger().commit.load(Ordering::Relaxed) + supervision.went_back
+            - commits_before;
     if ended.is_ok() {
         core.measured.add(clock::now_ns() - began_ns, report.crashes);
     }
@@ -172,6 +177,7 @@ pub(crate) struct Supervision<'a> {
     /// The process that works.
     pub(crate) active: Option<Member>,
     pub(crate) spare: Option<Spared>,
+    pub(crate) checkpoints: Checkpoints,
     /// The seat of the newest crash: a spare that was ordered reads there what happened.
     pub(crate) crashed_seat: Option<usize>,
     /// When the next spare may be forked: not while a successor starts.
@@ -194,6 +200,7 @@ pub(crate) struct Spared {
 impl Supervision<'_> {
     /// Incarnation after incarnation. On return the state part holds the last commit, unless the engine itself failed.
     fn run(&mut self, action: Action) -> Result<Ended> {
+        self.set_pool();
         let begin = self.begin(None, How::plain(action));
         self.mechanism.begin(self.region).map_err(failed("closing the gate"))?;
         self.fork(begin)?;
@@ -288,6 +295,8 @@ impl Supervision<'_> {
 
     /// Ends what runs, and waits until it is gone.
     fn end_all(&mut self) {
+        // There may be a fork that nobody has seen yet; where the kernel refuses even that, it dies with this daemon.
+        let _ = self.follow_forks();
         let spare = self.spare.take().map(|spare| spare.member);
         for mut member in [self.active.take(), spare].into_iter().flatten() {
             // One that cannot be waited for is none of ours any more.

@@ -42,6 +42,8 @@ pub struct Tx<'a> {
     pub(crate) steady: Cell<bool>,
     /// Whether operations need only be counted from here on.
     pub(crate) settled: Cell<bool>,
+    /// When this process began to work.
+    pub(crate) begun_ns: Cell<u64>,
     /// Whether this incarnation is prepared for its end, by being a spare or by [`prepare`](Self::prepare).
     pub(crate) prepared: Cell<bool>,
     /// The commit that was asked for and not waited for.
@@ -64,6 +66,7 @@ impl<'a> Tx<'a> {
             scratch_depth: Cell::new(0),
             steady: Cell::new(false),
             settled: Cell::new(false),
+            begun_ns: Cell::new(0),
             prepared: Cell::new(true),
             outstanding: Cell::new(None),
             handler_seen_ns: Cell::new(0),
@@ -184,7 +187,7 @@ impl Tx<'_> {
     #[inline]
     fn prepare(&self, now_ns: u64) {
         const LONG_NS: u64 = 1_000_000;
-        if !self.prepared.get() && now_ns.saturating_sub(self.mailbox.started_ns.load(Ordering::Relaxed)) > LONG_NS {
+        if !self.prepared.get() && now_ns.saturating_sub(self.begun_ns.get()) > LONG_NS {
             self.prepare_now();
         }
     }

@@ -6,7 +6,7 @@ use crate::daemon_core::Core;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::here::{self, Kind};
-use crate::mailbox::{End, SEATS};
+use crate::mailbox::End;
 use crate::mechanism;
 use crate::mechanism::auto::{self, Auto};
 use crate::notice::{self, Ending};
@@ -141,7 +141,7 @@ impl<'t, 'a> Tree<'t, 'a> {
         let name = region.declaration.name.clone();
         let mailbox = region.daemon_mailbox();
         let orphans = mailbox.children.each_ref().map(|child| child.load(Ordering::Relaxed));
-        orphans.into_iter().for_each(|pid| self.end_orphan(pid));
+        orphans.into_iter().chain(forks(region)).for_each(|pid| self.end_orphan(pid));
         self.strays.extend(keepers(region));
         self.strays.retain(|&pid| process::is_own_child(pid) && !process::reap_if_gone(pid));
         // Of one that was forked in its daemon's last moment nobody knows.
@@ -303,6 +303,7 @@ impl<'t, 'a> Tree<'t, 'a> {
             if !matches!(std::mem::replace(&mut daemon.life, Life::Ended), Life::Ended) {
                 self.strays.extend(keepers(region));
                 orphans.extend(region.daemon_mailbox().children.each_ref().map(|child| child.load(Ordering::Relaxed)));
+                orphans.extend(forks(region));
             }
         }
         orphans.into_iter().for_each(|pid| self.end_orphan(pid));
@@ -317,5 +318,10 @@ impl<'t, 'a> Tree<'t, 'a> {
 
 /// The keepers of a region's transactions, as far as their mailboxes can be believed.
 fn keepers(region: &Region) -> impl Iterator<Item = i32> {
-    (0..SEATS).map(|seat| region.seat(seat).keeper.load(Ordering::Relaxed)).filter(|pid| *pid > 0)
+    (0..region.seats()).map(|seat| region.seat(seat).keeper.load(Ordering::Relaxed)).filter(|pid| *pid > 0)
+}
+
+/// The processes that a region's transactions have forked at their commits, of which their daemon may not have known yet.
+fn forks(region: &Region) -> impl Iterator<Item = i32> {
+    (0..region.seats()).map(|seat| region.seat(seat).chain.pid.load(Ordering::Relaxed)).filter(|pid| *pid > 0)
 }

@@ -38,6 +38,12 @@ impl Supervision<'_> {
         self.make_writable();
         let (mut ended, mut shutdown, mut woke_ns) = (false, false, clock::now_ns());
         loop {
+            if self.follow_forks()? {
+                // What ended was forked from, if anything.
+                silence = Silence::of(self.mailbox(), self.settings.heartbeat);
+                ended = false;
+            }
+            self.give_seats_back();
             for seat in self.seats().into_iter().flatten() {
                 if self.region.seat(seat).kept_off.come_back(self.own.as_ref()) {
                     // By a successor that works: it need not be left alone any longer.
@@ -49,6 +55,10 @@ impl Supervision<'_> {
             if let Some(event) = self.crashed(noticed_ns, ended)? {
                 return Ok(event);
             }
+            if self.forked().is_some() {
+                // Since the look above: what tells of it, or of its crash, may have been lowered already.
+                continue;
+            }
             if ended {
                 let status = self.gone(PATIENCE)?;
                 return Ok(Event::Ended { ending: Ending::Status(status), noticed_ns, decided: None });
@@ -59,7 +69,10 @@ impl Supervision<'_> {
             if let Some(silent) = silence.is_too_long(self.mailbox(), noticed_ns, clock::now_ns)
                 && link::pending(self.mailbox()).is_none()
             {
-                return self.end_silent(silent, noticed_ns);
+                match self.end_silent(silent, noticed_ns)? {
+                    Some(event) => return Ok(event),
+                    None => continue,
+                }
             }
             self.tend_spare()?;
             let left = silence.until_next_look(clock::now_ns());
@@ -100,6 +113,10 @@ impl Supervision<'_> {
         if !notice::is_complete(self.mailbox()) || !(is_over || is_released || notice::is_told(self.mailbox())) {
             return Ok(None);
         }
+        // One that crashed when it had forked is not what works any more.
+        if self.forked().is_some() {
+            return Ok(None);
+        }
         let noticed_ns = known_ns(noticed_ns, self.mailbox().notice.when_ns.load(Ordering::Relaxed), clock::now_ns);
         let ended = |ending, noticed_ns, decided| Ok(Some(Event::Ended { ending, noticed_ns, decided }));
         match self.settled_spare() {
@@ -120,19 +137,22 @@ impl Supervision<'_> {
         }
     }
 
-    /// Ends a process that gives no sign of life.
-    fn end_silent(&mut self, silent: Duration, noticed_ns: u64) -> Result<Event> {
+    /// Ends a process that gives no sign of life; `None` where it turns out that a fork of it works.
+    fn end_silent(&mut self, silent: Duration, noticed_ns: u64) -> Result<Option<Event>> {
         let stopped = self.active.as_ref().is_some_and(|active| event::is_stopped(&active.pidfd));
         self.gone(Duration::ZERO)?;
+        if self.forked().is_some() {
+            return Ok(None);
+        }
         // It may have crashed at the last moment, and a spare may have taken over.
         if let Some(event) = self.crashed(noticed_ns, true)? {
-            return Ok(event);
+            return Ok(Some(event));
         }
-        Ok(Event::Ended { ending: Ending::Silent { silent, stopped }, noticed_ns, decided: None })
+        Ok(Some(Event::Ended { ending: Ending::Silent { silent, stopped }, noticed_ns, decided: None }))
     }
 
     /// Does what the process that works asks for; whether it asked.
-    fn serve(&mut self) -> Result<bool> {
+    pub(crate) fn serve(&mut self) -> Result<bool> {
         let region = self.region;
         let mailbox = region.seat(self.active.as_ref().map_or(0, |member| member.seat));
         let Some(request) = link::pending(mailbox) else { return Ok(false) };
@@ -141,8 +161,14 @@ impl Supervision<'_> {
         let done = if [Request::Commit as u32, Request::CommitInPlace as u32].contains(&request) {
             point::pass(Point::Log);
             taken = self.mechanism.take(region, mailbox).map_err(failed("making a commit"))?;
+            if taken == Taken::Whole {
+                // What is frozen is older than that.
+                self.fold(0);
+            }
             point::pass(Point::Acknowledge);
             taken != Taken::Refused
+        } else if request == Request::Seat as u32 {
+            self.free_seat_for_a_fork()?
         } else {
             request == Request::Keep as u32 && self.mechanism.put_back(self.region)
         };

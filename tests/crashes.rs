@@ -16,6 +16,8 @@ mod decisions;
 mod environments;
 #[path = "crashes/foreign.rs"]
 mod foreign;
+#[path = "crashes/forks.rs"]
+mod forks;
 #[path = "crashes/keepers.rs"]
 mod keepers;
 #[path = "crashes/kept.rs"]
@@ -36,7 +38,7 @@ mod restarts;
 mod shutdown;
 
 use std::process::ExitCode;
-use support::{Scenario, Test, each};
+use support::{Scenario, Test, each, each_anew};
 
 const SCENARIOS: &[Scenario] = &[
     ("stack-overflow", notices::stack_overflow),
@@ -96,6 +98,13 @@ const SCENARIOS: &[Scenario] = &[
     ("holes", memory::holes),
     ("caches", caches::caches),
     ("caches-program", caches::caches_program),
+    ("fork-goes-on", forks::goes_on_in_the_middle),
+    ("fork-by-levels", forks::goes_back_by_levels),
+    ("fork-loses-a-level", forks::a_level_may_be_lost),
+    ("fork-hands-in", forks::hands_its_state_in),
+    ("fork-killed", forks::killed_in_a_fork),
+    ("fork-caches", forks::caches_of_levels),
+    ("fork-many", forks::many_levels),
     ("endless", shutdown::endless),
     ("deaf", shutdown::deaf),
 ];
@@ -115,16 +124,16 @@ const TESTS: &[Test] = &[
     ("a_panic_while_panicking_is_a_crash_with_a_note", || each("panic-while-panicking")),
     ("a_daemon_is_made_again_by_its_policy", || each("daemon-policies")),
     ("a_daemon_that_crashes_too_often_is_given_up", || each("daemon-given-up")),
-    ("a_kill_at_any_point_leaves_a_whole_commit", || each("points")),
-    ("a_handler_that_calls_the_engines_changes_nothing", || each("foreign-chained")),
-    ("a_signal_stack_of_the_programs_own_will_do", || each("foreign-on-a-stack-of-its-own")),
-    ("where_a_handler_lets_the_process_die_the_pidfd_tells", || each("foreign-not-chained")),
-    ("a_handler_that_exits_is_a_crash", || each("foreign-exiting")),
+    ("a_kill_at_any_point_leaves_a_whole_commit", || each_anew("points")),
+    ("a_handler_that_calls_the_engines_changes_nothing", || each_anew("foreign-chained")),
+    ("a_signal_stack_of_the_programs_own_will_do", || each_anew("foreign-on-a-stack-of-its-own")),
+    ("where_a_handler_lets_the_process_die_the_pidfd_tells", || each_anew("foreign-not-chained")),
+    ("a_handler_that_exits_is_a_crash", || each_anew("foreign-exiting")),
     ("a_handler_that_mends_is_no_crash", || each("foreign-mending")),
-    ("a_handler_that_is_not_there_is_not_told_of", || each("foreign-none")),
+    ("a_handler_that_is_not_there_is_not_told_of", || each_anew("foreign-none")),
     ("a_resident_transaction_replies_after_the_commit", || each("resident")),
     ("a_transaction_that_waits_for_input_is_not_silent", || each("waits-for-input")),
-    ("a_keeper_changes_nothing_but_the_time", || each("keeper")),
+    ("a_keeper_changes_nothing_but_the_time", || each_anew("keeper")),
     ("a_keeper_of_which_nobody_knows_goes_all_the_same", || each("keeper-unknown")),
     ("keepers_of_dead_daemons_leave_nothing", || each("keeper-of-a-dead-daemon")),
     ("a_root_out_of_descriptors_leaves_nothing_running", || each("out-of-descriptors")),
@@ -132,8 +141,8 @@ const TESTS: &[Test] = &[
     ("too_many_restarts_are_given_up", || each("intensity")),
     ("a_policy_may_wait", || each("delay")),
     ("an_incarnation_has_a_number_of_its_own", || each("incarnations")),
-    ("an_older_commit_holds_what_was_free_in_a_newer_one", || each("older-with-holes")),
-    ("a_piece_that_is_refused_makes_no_commit", || each("piece-refused")),
+    ("an_older_commit_holds_what_was_free_in_a_newer_one", || each_anew("older-with-holes")),
+    ("a_piece_that_is_refused_makes_no_commit", || each_anew("piece-refused")),
     ("each_answer_is_followed", || each("answers")),
     ("a_crashed_state_is_kept_where_it_can_be", || each("keep")),
     ("a_crashed_state_with_a_locked_heap_is_not_kept", || each("keep-a-locked-heap")),
@@ -143,7 +152,7 @@ const TESTS: &[Test] = &[
     ("a_policy_has_the_daemon_made_again", || each("restart-daemon")),
     ("an_escalation_ends_in_the_daemons_own", || each("escalation")),
     ("a_crash_before_the_state_blames_no_operation", || each("before-the-state")),
-    ("a_decision_is_told_in_full", || each("told-in-full")),
+    ("a_decision_is_told_in_full", || each_anew("told-in-full")),
     ("an_intact_state_is_kept", || each("kept-outside-of-a-change")),
     ("a_state_that_is_not_intact_is_not_kept", || each("kept-refused")),
     ("a_state_caught_in_the_allocator_is_not_kept", || each("kept-in-the-allocator")),
@@ -153,16 +162,30 @@ const TESTS: &[Test] = &[
     ("fewer_threads_meet_fewer_races", || each("threads")),
     ("results_do_not_leak", || each("results")),
     ("what_does_not_fit_is_a_failure", || each("exhausted")),
-    ("free_pages_are_not_saved", || each("free-pages")),
+    ("free_pages_are_not_saved", || each_anew("free-pages")),
     ("blocks_come_back_beside_holes", || each("holes")),
-    ("scratch_leaves_nothing_in_the_region", || each("scratch")),
-    ("caches_come_back_empty_or_as_they_were", || each("caches")),
+    ("scratch_leaves_nothing_in_the_region", || each_anew("scratch")),
+    ("caches_come_back_empty_or_as_they_were", || each_anew("caches")),
     ("random_programs_with_caches_equal_their_model", caches::random_programs_find_what_the_model_says),
     ("a_killed_root_leaves_nothing_running", shutdown::a_killed_root_leaves_nothing_running),
     ("sigterm_ends_the_tree_in_order", shutdown::sigterm_ends_the_tree_in_order),
     ("sigint_ends_a_deaf_daemon_too", shutdown::sigint_ends_a_deaf_daemon_too),
+    ("a_crash_goes_back_into_the_middle_of_a_function", || forks("fork-goes-on")),
+    ("a_crash_goes_back_by_levels", || forks("fork-by-levels")),
+    ("a_level_that_is_lost_costs_its_commit_alone", || forks("fork-loses-a-level")),
+    ("what_cannot_go_on_hands_its_state_in", || forks("fork-hands-in")),
+    ("a_kill_in_a_fork_leaves_nobody_behind", || forks("fork-killed")),
+    ("a_cache_of_a_level_comes_back_empty", || forks("fork-caches")),
+    ("many_levels_leave_no_trace", || forks("fork-many")),
 ];
 
 fn main() -> ExitCode {
     support::main(SCENARIOS, TESTS, &[])
+}
+
+/// Under the mechanism whose commits are processes, with each kind of spare.
+fn forks(scenario: &str) {
+    for spare in support::SPARES {
+        support::passes(scenario, &format!("fork {spare}"));
+    }
 }

@@ -28,7 +28,7 @@ mod wild;
 mod writers;
 
 use std::process::ExitCode;
-use support::{Scenario, Test, each};
+use support::{Scenario, Test, each_anew};
 
 const SCENARIOS: &[Scenario] = &[
     ("sixteen-write", writers::sixteen_write),
@@ -54,21 +54,21 @@ const SCENARIOS: &[Scenario] = &[
 const TESTS: &[Test] = &[
     ("sixteen_threads_write_while_one_crashes", writers::sixteen_threads_write_while_one_crashes),
     ("what_writes_on_is_seen", writers::what_writes_on_is_seen),
-    ("two_threads_that_crash_at_once_leave_one_record", || each("two-at-once")),
-    ("threads_may_crash_while_a_crash_is_handled", || each("one-after-the-other")),
-    ("a_thread_that_blocks_signals_is_waited_for", || each("blocks-signals")),
-    ("a_thread_asleep_in_a_system_call_does_not_come_back", || each("asleep")),
-    ("threads_may_begin_and_end_while_one_crashes", || each("come-and-go")),
-    ("the_stop_signal_may_be_in_use", || each("the-signal-is-in-use")),
-    ("a_spare_may_die_while_it_decides", || each("dies-deciding")),
-    ("a_successor_may_die_as_it_takes_over", || each("dies-taking-over")),
-    ("a_spare_may_die_at_any_moment", || each("dies-at-any-moment")),
-    ("a_spare_may_die_while_it_waits", || each("dies-waiting")),
-    ("a_daemon_may_look_at_a_crash_at_any_moment", || each("is-looked-at-early")),
+    ("two_threads_that_crash_at_once_leave_one_record", || each_anew("two-at-once")),
+    ("threads_may_crash_while_a_crash_is_handled", || each_anew("one-after-the-other")),
+    ("a_thread_that_blocks_signals_is_waited_for", || each_anew("blocks-signals")),
+    ("a_thread_asleep_in_a_system_call_does_not_come_back", || each_anew("asleep")),
+    ("threads_may_begin_and_end_while_one_crashes", || each_anew("come-and-go")),
+    ("the_stop_signal_may_be_in_use", || each_anew("the-signal-is-in-use")),
+    ("a_spare_may_die_while_it_decides", || each_anew("dies-deciding")),
+    ("a_successor_may_die_as_it_takes_over", || each_anew("dies-taking-over")),
+    ("a_spare_may_die_at_any_moment", || each_anew("dies-at-any-moment")),
+    ("a_spare_may_die_while_it_waits", || each_anew("dies-waiting")),
+    ("a_daemon_may_look_at_a_crash_at_any_moment", || each_anew("is-looked-at-early")),
     ("a_wild_write_into_the_mailboxes_costs_no_state", wild::under_copy_on_write),
-    ("a_daemon_may_die_in_a_hand_over", || each("daemons-die")),
+    ("a_daemon_may_die_in_a_hand_over", || each_anew("daemons-die")),
     ("a_storm_of_crashes_leaves_no_trace", || storm::of_seconds(2)),
-    ("who_was_drawn_gets_its_processors_back", || each("processors")),
+    ("who_was_drawn_gets_its_processors_back", || each_anew("processors")),
     ("a_handler_that_stops_once_it_has_released_a_spare_holds_nobody_up", || {
         drop(support::passes("stops-released", "copy-on-write warm"))
     }),

@@ -208,8 +208,32 @@ impl Model {
     }
 }
 
+/// The commits of one transaction that are processes, which end with it: of each other commit the daemon's list knows.
+#[derive(Default)]
+struct Frozen {
+    oldest_first: Vec<Model>,
+    /// One between these and the daemon's last was let go.
+    has_gap: bool,
+}
+
+impl Frozen {
+    fn commit(&mut self, present: &Model) {
+        self.oldest_first.push(Model { before: Vec::new(), ..present.clone() });
+        if self.oldest_first.len() > KEPT + 1 {
+            self.oldest_first.remove(0);
+            self.has_gap = true;
+        }
+    }
+}
+
+/// The last commit.
+fn last<'a>(committed: &'a mut Model, frozen: &'a mut Frozen) -> &'a mut Model {
+    frozen.oldest_first.last_mut().unwrap_or(committed)
+}
+
 /// Runs transaction `steps` on the model, which says what its outcome is: done, or failed.
-fn run_model(committed: &mut Model, steps: &[Step], answer: u64) -> bool {
+fn run_model(committed: &mut Model, steps: &[Step], answer: u64, forks: bool) -> bool {
+    let mut frozen = Frozen::default();
     let first = committed.operations;
     let mut present = committed.clone();
     let mut struck = vec![false; steps.len()];
@@ -227,27 +251,41 @@ fn run_model(committed: &mut Model, steps: &[Step], answer: u64) -> bool {
             Step::Crash(_) if !struck[i] => {
                 struck[i] = true;
                 match answer {
-                    0 | 3 => committed.commit(&Model::default()),
-                    4 | 5 => {
-                        let mut skipping = Model { before: Vec::new(), ..committed.clone() };
-                        skipping.skipped.push(present.operations);
-                        committed.commit(&skipping);
+                    0 | 3 => {
+                        frozen = Frozen::default();
+                        committed.commit(&Model::default());
                     }
-                    6 => committed.go_back(),
+                    4 | 5 => {
+                        let mut skipping = Model { before: Vec::new(), ..last(committed, &mut frozen).clone() };
+                        skipping.skipped.push(present.operations);
+                        // The program decides in a process that begins anew; a policy's skip is told to the frozen one.
+                        match frozen.oldest_first.last_mut() {
+                            Some(last) if answer == 5 => *last = skipping,
+                            _ => {
+                                frozen = Frozen::default();
+                                committed.commit(&skipping);
+                            }
+                        }
+                    }
+                    6 if frozen.oldest_first.is_empty() => committed.go_back(),
+                    6 if frozen.oldest_first.len() > usize::from(frozen.has_gap) => drop(frozen.oldest_first.pop()),
                     _ => {}
                 }
-                present = committed.clone();
+                present = last(committed, &mut frozen).clone();
                 continue;
             }
             Step::Fail if !struck[i] => {
                 struck[i] = true;
+                if let Some(last) = frozen.oldest_first.pop() {
+                    committed.commit(&last);
+                }
                 return false;
             }
             step => step.apply(&mut present.state),
         }
         present.operations += 1;
         if matches!(step, Step::Commit | Step::CommitLater) {
-            committed.commit(&present);
+            if forks { frozen.commit(&present) } else { committed.commit(&present) }
         }
     }
     committed.commit(&present);
@@ -278,7 +316,7 @@ fn program() -> crashbed::Result<()> {
             for (t, steps) in program.transactions.iter().enumerate() {
                 // Each transaction counts its operations from zero, so that a step's place is its operation.
                 let first = model.operations;
-                let done = run_model(&mut model, steps, program.answer);
+                let done = run_model(&mut model, steps, program.answer, program.mechanism.returns_from_commits());
                 if program.dies && t < played {
                     continue;
                 }

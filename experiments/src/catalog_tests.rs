@@ -398,3 +398,22 @@ fn what_is_wrong_with_a_measure_has_its_line() {
     let second = measure("pool", "") + &measure("erlang", "records = \"many\"");
     assert_unmeasured(&second, 27, "measure.records", "expected u64");
 }
+
+#[test]
+fn a_suite_may_have_measures_alone_but_not_nothing() {
+    let head = "name = \"mine\"\nquestion = \"Does it?\"\n";
+    let measure = "[[measure]]\nname = \"pool\"\nrounds = 3\nlaps = 9\n";
+    let suite = parse("mine.toml", &format!("{head}{measure}{measure}")).unwrap();
+    assert_eq!((suite.factors.len(), suite.trials(), suite.rounds()), (0, 0, 6));
+    assert!(!suite.records_crashes());
+    let again = toml::to_string(&suite).unwrap();
+    assert_eq!(parse("again", &again).unwrap(), suite, "{again}");
+    match parse("mine.toml", head) {
+        Err(SuiteError::Invalid { line: 1, problem, .. }) => assert!(problem.contains("nothing to do"), "{problem}"),
+        other => panic!("{other:?}"),
+    }
+    match parse("mine.toml", &format!("factors = []\n{head}{measure}")) {
+        Err(SuiteError::Invalid { problem, .. }) => assert!(problem.contains("at least one block"), "{problem}"),
+        other => panic!("{other:?}"),
+    }
+}

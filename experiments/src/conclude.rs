@@ -57,14 +57,17 @@ fn summarized(folder: &Path) -> Result<(Results, Summary), ConcludeError> {
     let results = results::load(folder)?;
     let manifest = &results.manifest;
     // The settings were written by this program; where they are not its own any more, the trials speak for themselves.
-    let planned_trials = match catalog::parse("the manifest's settings", &manifest.settings) {
-        Ok(suite) => suite.trials(),
-        Err(_) => results.trials.len() as u64,
+    let (planned_trials, planned_rounds) = match catalog::parse("the manifest's settings", &manifest.settings) {
+        Ok(suite) => (suite.trials(), suite.rounds()),
+        Err(_) => (results.trials.len() as u64, 0),
     };
+    // A run of measures alone that has no measurements was cut off before the first of them.
+    let before_the_first = if planned_trials == 0 { planned_rounds } else { 0 };
     let run = Run {
         suite: &manifest.suite,
         trials: &results.trials,
         planned_trials,
+        missing_rounds: results.measurements.missing_rounds.unwrap_or(before_the_first),
         floors: results.floors.clone(),
         measurements: results.measurements.measurements.clone(),
         skipped: results.torn.iter().chain(&results.measurements.skipped).cloned().collect(),

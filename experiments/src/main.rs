@@ -59,7 +59,7 @@ enum Failed {
     #[error(transparent)]
     Measure(#[from] MeasureError),
     #[error("the process of a measure: {0}")]
-    Round(io::Error),
+    Round(#[from] io::Error),
     #[error(transparent)]
     Trace(#[from] TraceError),
     #[error("the answer as JSON: {0}")]
@@ -107,12 +107,17 @@ fn obey(command: Command) -> Result<ExitCode, Failed> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a suite, from its first trial to its report.
+/// Runs a suite, from its first trial or round to its report.
 fn run(arguments: RunArgs) -> Result<ExitCode, Failed> {
     let interrupt = Interrupt::listen().map_err(Failed::Signals)?;
     let Prepared { suite, plan, mut output } = arguments.prepare()?;
     let stopped = || interrupt.signal().is_some();
-    if let Err(error) = make_trials(&suite, &plan, &mut output, &stopped) {
+    let written = output.write_manifest(&manifest::manifest(&suite, plan.seed));
+    let made = written.map_err(|error| PrepareError::from(error).into()).and_then(|()| match plan.batches.is_empty() {
+        true => make_rounds(&suite, plan.seed, &output, &stopped),
+        false => make_trials(&suite, &plan, &mut output, &stopped),
+    });
+    if let Err(error) = made {
         if output.is_empty() {
             output.discard();
         }
@@ -127,9 +132,8 @@ fn run(arguments: RunArgs) -> Result<ExitCode, Failed> {
 /// `stopped`.
 fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn() -> bool) -> Result<(), Failed> {
     let mut runner = Runner::new(suite, plan, stopped)?;
-    output.write_manifest(&manifest::manifest(suite, plan.seed)).map_err(PrepareError::from)?;
     let trials = suite.trials();
-    let mut progress = Progress::new(trials);
+    let mut progress = Progress::new(trials, "trials");
     let mut measures = Gathered::new(&suite.measure, plan.seed);
     let (mut done, mut crashes) = (0, 0);
     for batch in &plan.batches {
@@ -154,6 +158,24 @@ fn make_trials(suite: &Suite, plan: &Plan, output: &mut Output, stopped: &dyn Fn
         results::write_measurements(output.folder(), &measurements)?;
     }
     Ok(runner.end()?)
+}
+
+/// Makes the rounds of a suite of measures alone, and writes down after each what was measured so far.
+fn make_rounds(suite: &Suite, seed: u64, output: &Output, stopped: &dyn Fn() -> bool) -> Result<(), Failed> {
+    let mut progress = Progress::new(suite.rounds(), "rounds");
+    let mut told = 0;
+    let mut measures = Gathered::new(&suite.measure, seed);
+    let made = measures.alone(stopped, |measures| {
+        let measurements = measures.measurements().unwrap_or_default();
+        let rows = units::count(measurements.measurements.len() as u64, "row", "rows");
+        while told < measures.rounds() {
+            told += 1;
+            progress.done(&rows);
+        }
+        Ok(results::write_measurements(output.folder(), &measurements)?)
+    });
+    progress.finish();
+    made
 }
 
 /// Makes one trial and tells it.

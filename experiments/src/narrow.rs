@@ -50,6 +50,14 @@ pub enum NarrowError {
         /// The suite's levels.
         levels: String,
     },
+    /// Something about the trials of a suite that makes none.
+    #[error("--{option}: the suite `{suite}` makes no trials, only measures, so there is nothing to narrow by it")]
+    NoTrials {
+        /// The option, as `policy`.
+        option: &'static str,
+        /// The suite's name.
+        suite: String,
+    },
     /// Levels that the suite has, but in no cell together.
     #[error(
         "the suite `{suite}` has each of these levels, but no cell that has them all: its cells are those of {blocks} \
@@ -101,7 +109,13 @@ impl Narrowing {
     /// # Errors
     /// [`NarrowError`]; `suite` may then be half narrowed.
     pub fn apply(self, suite: &mut Suite) -> Result<(), NarrowError> {
-        let Self { policy, mechanism, workload, fault, spare, load, corpus, seed, trials } = self;
+        suite.seed = self.seed.or(suite.seed);
+        if suite.factors.is_empty() {
+            return self
+                .about_trials()
+                .map_or(Ok(()), |option| Err(NarrowError::NoTrials { option, suite: suite.name.clone() }));
+        }
+        let Self { policy, mechanism, workload, fault, spare, load, corpus, trials, .. } = self;
         keep(suite, "policy", |block| &mut block.policy, policy)?;
         keep(suite, "mechanism", |block| &mut block.mechanism, mechanism)?;
         keep(suite, "workload", |block| &mut block.workload, workload)?;
@@ -116,7 +130,6 @@ impl Narrowing {
         for block in &mut suite.factors {
             block.trials = trials.unwrap_or(block.trials);
         }
-        suite.seed = seed.or(suite.seed);
         let (trials, cells) = (suite.trials(), suite.cells());
         if trials > MOST_TRIALS {
             return Err(NarrowError::TooMany { trials, cells });
@@ -131,6 +144,22 @@ impl Narrowing {
             documents.corpus = Some(readable(folder)?);
         }
         Ok(())
+    }
+
+    /// The first option that is about trials.
+    fn about_trials(&self) -> Option<&'static str> {
+        let Self { policy, mechanism, workload, fault, spare, load, corpus, seed: _, trials } = self;
+        let levels = [
+            ("policy", policy),
+            ("mechanism", mechanism),
+            ("workload", workload),
+            ("fault", fault),
+            ("spare", spare),
+            ("load", load),
+        ];
+        let asked = levels.into_iter().map(|(option, asked)| (option, asked.is_some()));
+        let others = [("corpus", corpus.is_some()), ("trials", trials.is_some())];
+        asked.chain(others).find(|(_, asked)| *asked).map(|(option, _)| option)
     }
 }
 

@@ -106,3 +106,18 @@ fn the_trials_of_all_blocks_are_bounded_together() {
     let error = Narrowing::default().apply(&mut suite).unwrap_err();
     assert!(matches!(error, NarrowError::TooMany { trials, cells: 36 } if trials > MOST_TRIALS), "{error}");
 }
+
+#[test]
+fn a_suite_of_measures_alone_has_nothing_to_narrow_but_its_seed() {
+    let suite = "name = \"mine\"\nquestion = \"Does it?\"\n[[measure]]\nname = \"pool\"\nrounds = 3\nlaps = 9\n";
+    let mut suite = catalog::parse("mine.toml", suite).unwrap();
+    Narrowing { seed: Some(5), ..Narrowing::default() }.apply(&mut suite).unwrap();
+    assert_eq!(suite.seed, Some(5));
+    let policy = Narrowing { policy: Some(vec!["zero-state".into()]), ..Narrowing::default() };
+    let trials = Narrowing { trials: Some(3), ..Narrowing::default() };
+    let corpus = Narrowing { corpus: Some("there".into()), ..Narrowing::default() };
+    for (narrowing, option) in [(policy, "--policy"), (trials, "--trials"), (corpus, "--corpus")] {
+        let error = narrowing.apply(&mut suite).unwrap_err().to_string();
+        assert!(error.starts_with(option) && error.contains("makes no trials"), "{error}");
+    }
+}

@@ -18,6 +18,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const TRIALS: &str = "trials.jsonl";
 /// The file with one crash a line.
 pub const CRASHES: &str = "crashes.jsonl";
+/// The file of what was measured beside the trials.
+pub const MEASUREMENTS: &str = "measurements.json";
 /// The file with one object a cell.
 pub const SUMMARY: &str = "summary.json";
 
@@ -143,12 +145,12 @@ impl Output {
         unreachable!("there are more numbers than folders")
     }
 
-    /// Whether no trial was written yet.
+    /// Whether nothing was measured yet: no trial was written, and no row of a measure.
     pub fn is_empty(&self) -> bool {
-        self.trials.whole == 0
+        self.trials.whole == 0 && !self.folder.join(MEASUREMENTS).exists()
     }
 
-    /// Takes back what was made, for a run that could not make a single trial: the folder can be used again.
+    /// Takes back what was made, for a run that could not measure anything: the folder can be used again.
     pub fn discard(self) {
         for file in [MANIFEST, TRIALS, CRASHES] {
             // What cannot be removed stays; the error that led here is the one to tell.

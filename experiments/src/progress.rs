@@ -1,15 +1,15 @@
 //! How far a run is: a bar on a terminal, a plain line now and then elsewhere. All of it on standard error.
 //!
-//! It starts no thread: what it shows changes when a trial ends.
+//! It starts no thread: what it shows changes when a trial, or a round of measures, ends.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// The longest silence between plain lines while trials end.
+/// The longest silence between plain lines while steps end.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The progress of a run of a known number of trials.
+/// The progress of a run of a known number of steps.
 #[derive(Debug)]
 pub struct Progress(Shown);
 
@@ -23,6 +23,8 @@ enum Shown {
 #[derive(Debug)]
 struct Lines {
     total: u64,
+    /// What is counted, as `trials`.
+    steps: &'static str,
     done: u64,
     /// Tenths of the run that a line has told of.
     tenths: u64,
@@ -30,17 +32,17 @@ struct Lines {
 }
 
 impl Progress {
-    /// Nothing of `total` trials is done.
-    pub fn new(total: u64) -> Self {
+    /// Nothing of `total` steps is done; `steps` says what they are, as `trials`.
+    pub fn new(total: u64, steps: &'static str) -> Self {
         if !io::stderr().is_terminal() {
-            return Self(Shown::Lines(Lines { total, done: 0, tenths: 0, told: Instant::now() }));
+            return Self(Shown::Lines(Lines { total, steps, done: 0, tenths: 0, told: Instant::now() }));
         }
-        let template = "{bar:30} {pos}/{len} trials  {elapsed}  {eta} left  {wide_msg}";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let template = format!("{{bar:30}} {{pos}}/{{len}} {steps}  {{elapsed}}  {{eta}} left  {{wide_msg}}");
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
         Self(Shown::Bar(ProgressBar::new(total).with_style(style)))
     }
 
-    /// One more trial is done; `what` says what is worth knowing now, as `412 crashes`.
+    /// One more step is done; `what` says what is worth knowing now, as `412 crashes`.
     pub fn done(&mut self, what: &str) {
         match &mut self.0 {
             Shown::Bar(bar) => {
@@ -72,7 +74,7 @@ impl Progress {
 }
 
 impl Lines {
-    /// Counts a trial; the line to print where one is due: at each tenth of the run, and after a long silence.
+    /// Counts a step; the line to print where one is due: at each tenth of the run, and after a long silence.
     fn done(&mut self, what: &str, now: Instant) -> Option<String> {
         self.done += 1;
         let tenths = self.done * 10 / self.total.max(1);
@@ -80,7 +82,7 @@ impl Lines {
         due.then(|| {
             self.tenths = tenths;
             self.told = now;
-            format!("{}/{} trials  {what}", self.done, self.total)
+            format!("{}/{} {}  {what}", self.done, self.total, self.steps)
         })
     }
 }
@@ -97,7 +99,7 @@ mod tests {
     #[test]
     fn a_fast_run_tells_each_tenth() {
         let told = Instant::now();
-        let mut lines = Lines { total: 720, done: 0, tenths: 0, told };
+        let mut lines = Lines { total: 720, steps: "trials", done: 0, tenths: 0, told };
         let said: Vec<_> = (0..720).filter_map(|_| lines.done("fine", told)).collect();
         assert_eq!(said.len(), 10);
         assert_eq!(said[0], "72/720 trials  fine");
@@ -107,7 +109,7 @@ mod tests {
     #[test]
     fn a_slow_run_is_never_silent_for_long() {
         let start = Instant::now();
-        let mut lines = Lines { total: 1_000_000, done: 0, tenths: 0, told: start };
+        let mut lines = Lines { total: 1_000_000, steps: "trials", done: 0, tenths: 0, told: start };
         let said = (1..=60).filter(|second| lines.done("slow", start + Duration::from_secs(*second)).is_some());
         assert_eq!(said.count(), 12);
     }

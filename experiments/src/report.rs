@@ -65,6 +65,8 @@ fn figures(summary: &Summary, trials: &[Trial]) -> Result<Markup, PlotError> {
 }
 
 fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
+    // Without them there is nothing to say of cells, floors, faults and verdicts.
+    let has_trials = summary.trials > 0;
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -85,14 +87,19 @@ fn page(manifest: &Manifest, summary: &Summary, figures: &Markup) -> Markup {
                         @if !summary.targets.is_empty() { (targets::table(&summary.targets)) }
                         ul { @for sentence in &summary.answer { li { (sentence) } } }
                     }
-                    section id="plots" { h2 { "Plots" } (figures) }
-                    section id="cells" { h2 { "Cells" } (cells::table(&summary.cells)) }
-                    section id="floors" { h2 { "Floors" } (floors::table(&summary.floors)) }
+                    @if !figures.0.is_empty() { section id="plots" { h2 { "Plots" } (figures.clone()) } }
+                    @if has_trials {
+                        section id="cells" { h2 { "Cells" } (cells::table(&summary.cells)) }
+                        section id="floors" { h2 { "Floors" } (floors::table(&summary.floors)) }
+                    }
                     @if !summary.measurements.is_empty() {
-                        section id="measurements" { h2 { "Beside the trials" } (measurements::table(&summary.measurements)) }
+                        section id="measurements" {
+                            h2 { @if has_trials { "Beside the trials" } @else { "Measured" } }
+                            (measurements::table(&summary.measurements, has_trials))
+                        }
                     }
                     section id="skipped" { h2 { "Skipped" } (skipped(&summary.skipped)) }
-                    section id="method" { h2 { "Method" } (method()) }
+                    section id="method" { h2 { "Method" } (method(has_trials)) }
                     section id="machine" { h2 { "Machine" } (machine(manifest)) }
                     section id="again" { h2 { "The same run again" } (again(manifest)) }
                 }
@@ -108,15 +115,19 @@ fn skipped(skipped: &[String]) -> Markup {
     }
 }
 
-fn method() -> Markup {
+fn method(has_trials: bool) -> Markup {
     html! {
         ul {
-            li { "Faults planned, injected, activated and noticed are counted apart; a trial whose fault never struck is inconclusive, never right." }
-            li { "The verdict is that of an oracle that knows what the state must be without asking the engine; what it cannot tell is unknown, never right." }
-            li { "Recovery is the time from the last instant before the faulting instruction to the successor's first completed operation; the hand-over ends at the successor's first instruction." }
+            @if has_trials {
+                li { "Faults planned, injected, activated and noticed are counted apart; a trial whose fault never struck is inconclusive, never right." }
+                li { "The verdict is that of an oracle that knows what the state must be without asking the engine; what it cannot tell is unknown, never right." }
+                li { "Recovery is the time from the last instant before the faulting instruction to the successor's first completed operation; the hand-over ends at the successor's first instruction." }
+            }
             li { "Medians and quantiles are Hyndman and Fan's definition 7. The interval of a median is two of the sample's own order statistics, which cover at least 95 % whatever the distribution; below 6 samples there is none. A 90 % quantile needs 50 samples, a 99 % one 500, a 99.9 % one 10,000." }
-            li { "A ratio to a floor compares medians of one run, with the same notice, start, load, mechanism, workload and region size." }
-            li { "The interval of a share is Wilson's." }
+            @if has_trials {
+                li { "A ratio to a floor compares medians of one run, with the same notice, start, load, mechanism, workload and region size." }
+                li { "The interval of a share is Wilson's." }
+            }
         }
     }
 }
@@ -199,6 +210,7 @@ mod tests {
                 suite: "quick",
                 trials: &trials,
                 planned_trials: 100,
+                missing_rounds: 0,
                 floors: Vec::new(),
                 measurements: vec![measurement],
                 skipped: vec!["huge pages: skipped, because there are none".to_owned()],
@@ -258,6 +270,7 @@ mod tests {
             suite: "starts",
             trials: &trials,
             planned_trials: 60,
+            missing_rounds: 0,
             floors: vec![floor],
             measurements: Vec::new(),
             skipped: Vec::new(),
@@ -279,18 +292,51 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_trials_has_a_report_too() {
+    fn a_run_that_made_no_trial_has_a_report_too() {
         let run = Run {
             suite: "quick",
             trials: &[],
             planned_trials: 4,
+            missing_rounds: 0,
             floors: Vec::new(),
             measurements: Vec::new(),
             skipped: Vec::new(),
         };
         let summary = summarize(run, |_| false);
-        let markup = figures(&summary, &[]).unwrap().into_string();
-        assert_eq!(markup.matches("no data: because no trial was made").count(), 4);
-        assert!(cells::table(&summary.cells).into_string().contains("<table>"));
+        let page = page(&manifest(), &summary, &figures(&summary, &[]).unwrap()).into_string();
+        assert!(page.contains("did not finish: 0 of 4 planned trials were made"), "{page}");
+        assert!(!page.contains("Nothing crashed"), "{page}");
+    }
+
+    #[test]
+    fn a_run_of_measures_alone_shows_them_and_nothing_of_trials() {
+        let measurement = Measurement {
+            measure: "pool".to_owned(),
+            row: "failover".to_owned(),
+            levels: BTreeMap::from([("records".to_owned(), 250_u64.into())]),
+            unit: Unit::Ns,
+            distribution: Distribution::of(vec![41_500]).unwrap(),
+            note: "crash to answer".to_owned(),
+        };
+        let run = Run {
+            suite: "quick",
+            trials: &[],
+            planned_trials: 0,
+            missing_rounds: 2,
+            floors: Vec::new(),
+            measurements: vec![measurement],
+            skipped: Vec::new(),
+        };
+        let summary = summarize(run, |_| false);
+        assert!(!summary.complete);
+        let page = page(&manifest(), &summary, &figures(&summary, &[]).unwrap()).into_string();
+        for shown in
+            ["did not finish: 2 rounds of measures are missing", "1 row of `pool`", "41.5 µs", "id=\"measurements\""]
+        {
+            assert!(page.contains(shown), "no {shown}: {page}");
+        }
+        for other in ["id=\"plots\"", "id=\"cells\"", "id=\"floors\"", "the trials", "verdict", "crashed"] {
+            assert!(!page.contains(other), "{other}: {page}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! said to be.
 
 use crate::jsonl::{self, BadLine};
-use crate::output::write_whole;
+use crate::output::{MEASUREMENTS, write_whole};
 use crate::packed::{self, PackedError};
 use crate::record::{FORMAT, Floor, Manifest, Measurements, Summary, Trial};
 use serde::Serialize;
@@ -19,8 +19,6 @@ pub const MANIFEST: &str = "manifest.json";
 pub const TRIALS: &str = "trials.jsonl";
 /// The file of its floors, a list.
 pub const FLOORS: &str = "floors.json";
-/// The file of its measurements.
-pub const MEASUREMENTS: &str = "measurements.json";
 /// The file of its summary.
 pub const SUMMARY: &str = "summary.json";
 

@@ -33,8 +33,9 @@ pub struct Suite {
     /// The seed of every random choice; drawn afresh for each run where missing.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "levels::seed")]
     pub seed: Option<u64>,
-    /// What is varied: a grid, or several of which no two have a cell in common.
-    #[serde(with = "levels::blocks")]
+    /// What is varied: a grid, or several of which no two have a cell in common. A suite of measures alone has none, and
+    /// makes no trials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "levels::blocks")]
     pub factors: Vec<Factors>,
     /// The workloads' settings.
     #[serde(default)]
@@ -83,7 +84,12 @@ impl Suite {
 
     /// Whether every crash is recorded in full.
     pub fn records_crashes(&self) -> bool {
-        self.output.crashes.unwrap_or(self.trials() <= Output::FEW_TRIALS)
+        self.output.crashes.unwrap_or((1..=Output::FEW_TRIALS).contains(&self.trials()))
+    }
+
+    /// How many rounds there are of all measures together.
+    pub fn rounds(&self) -> u64 {
+        self.measure.iter().fold(0, |sum, measure| measure.rounds.saturating_add(sum))
     }
 
     /// The block that a cell is in.

@@ -19,6 +19,8 @@ pub struct Run<'a> {
     pub trials: &'a [Trial],
     /// How many trials the plan had; fewer made ones leave the summary incomplete.
     pub planned_trials: u64,
+    /// Rounds of measures that were planned and not made; they leave it incomplete too.
+    pub missing_rounds: u64,
     /// The floors measured in the same run.
     pub floors: Vec<Floor>,
     /// What was measured beside the trials.
@@ -41,7 +43,7 @@ pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summar
     let mut summary = Summary {
         format: FORMAT,
         suite: run.suite.to_owned(),
-        complete: trials >= run.planned_trials,
+        complete: trials >= run.planned_trials && run.missing_rounds == 0,
         trials,
         crashes: run.trials.iter().map(|trial| trial.crashes).sum(),
         answer: Vec::new(),
@@ -52,7 +54,8 @@ pub fn summarize(run: Run<'_>, is_memory_fault: impl Fn(&str) -> bool) -> Summar
         cells,
     };
     summary.targets = targets::targets(&summary);
-    summary.answer = answer(&summary, run.trials, run.planned_trials, &is_memory_fault);
+    let planned = answer::Planned { trials: run.planned_trials, missing_rounds: run.missing_rounds };
+    summary.answer = answer(&summary, run.trials, planned, &is_memory_fault);
     summary
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use support::{at_work_in, nothing_is_left};
+use support::{at_work_in, crashbed, nothing_is_left};
 
 fn measure(folder: &Path, name: &str, laps: u64, settings: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crashbed"));
@@ -291,4 +291,62 @@ fn a_run_gathers_the_rounds_of_its_measures() {
     let again = Command::new(env!("CARGO_BIN_EXE_crashbed")).arg("report").arg(&out).output().unwrap();
     assert!(again.status.success());
     assert_eq!(results::load(&out).unwrap().summary.unwrap(), summary);
+}
+
+/// [`SUITE`] without its trials.
+fn measures_alone() -> String {
+    let (head, rest) = SUITE.split_once("[factors]").unwrap();
+    head.to_owned() + &rest[rest.find("[[measure]]").unwrap()..]
+}
+
+#[test]
+fn a_suite_of_measures_alone_makes_its_rounds_and_tells_of_no_trials() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("small.toml"), measures_alone()).unwrap();
+    let mut command = crashbed(folder.path(), &["run", "small.toml", "--out", "out"]);
+    let output = command.env("PATH", folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let progress = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(progress.contains("4/4 rounds"), "{progress}");
+    let out = folder.path().join("out");
+    let summary = results::load(&out).unwrap().summary.unwrap();
+    assert!(summary.complete && summary.cells.is_empty() && summary.floors.is_empty());
+    let failover = summary.measurements.iter().find(|row| row.row == "failover").unwrap();
+    assert_eq!(failover.distribution.n, 14);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(!told.contains("trial") && !told.contains("crashed"), "{told}");
+    for missing in ["crashes.jsonl", "floors.json", "plots/phases.svg"] {
+        assert!(!out.join(missing).exists(), "{missing}");
+    }
+
+    // A run that was killed before its first round's end, and one without its summary, are told again for what they are.
+    std::fs::remove_file(out.join("summary.json")).unwrap();
+    let again = crashbed(folder.path(), &["report", "out"]).output().unwrap();
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), told);
+    std::fs::remove_file(out.join("measurements.json")).unwrap();
+    let again = crashbed(folder.path(), &["report", "out"]).output().unwrap();
+    let said = String::from_utf8(again.stdout).unwrap();
+    assert!(said.contains("did not finish: 4 rounds of measures are missing"), "{said}");
+    nothing_is_left(folder.path());
+}
+
+#[test]
+fn a_suite_of_measures_alone_keeps_what_it_measured_before_it_was_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = measures_alone().replacen("rounds = 2\nlaps = 7", "rounds = 100000\nlaps = 7", 1);
+    std::fs::write(folder.path().join("small.toml"), suite).unwrap();
+    let mut command = crashbed(folder.path(), &["run", "small.toml", "--out", "out"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while !folder.path().join("out/measurements.json").exists() {
+        assert!(Instant::now() < until, "no round in a minute");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // SAFETY: no pointer is passed; the child has not been waited for, so its id is its own.
+    unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let summary = results::load(&folder.path().join("out")).unwrap().summary.unwrap();
+    assert!(!summary.complete && !summary.measurements.is_empty());
+    assert!(summary.answer[0].contains("rounds of measures are missing"), "{:?}", summary.answer);
+    nothing_is_left(folder.path());
 }

@@ -1,8 +1,9 @@
 //! Forking, dying with the parent, limits, and what this process is made of.
 
-use super::{Errno, check, clock};
+use super::{Errno, check, check_long, clock};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
 /// Which side of a fork this is.
@@ -23,6 +24,46 @@ pub(crate) unsafe fn fork() -> Result<Forked, Errno> {
         0 => Ok(Forked::Child),
         pid => Ok(Forked::Parent(pid)),
     }
+}
+
+/// Forks a process that is a child of this one's *parent* from its first instruction on (`clone(2)`, `CLONE_PARENT`): who
+/// follows this process can follow that one, and nobody adopts it. The kernel writes its id to `id` before it runs, also
+/// where this process is being killed, so that what stands there once this process is gone is final.
+///
+/// The C library does not know of this fork. What it keeps of the kernel's is kept right here: its note of the thread's
+/// id, and the list of robust locks. Its handlers (`pthread_atfork(3)`) are not called, and its locks not taken: with
+/// one thread, nobody else holds one.
+///
+/// # Safety
+/// The process has one thread, and `id` lies in memory that the two share.
+pub(crate) unsafe fn fork_sibling(id: &AtomicI32) -> Result<Forked, Errno> {
+    let note = note_of_thread_id();
+    let kept = if note.is_null() { 0 } else { libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID };
+    let flags = libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | kept | libc::SIGCHLD;
+    let (mut locks, mut length) = (std::ptr::null_mut::<libc::c_void>(), 0usize);
+    // SAFETY: both are writable; 0 is this thread.
+    unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut locks, &raw mut length) };
+    let stack = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: without a stack of its own and without shared memory this is a fork: both sides go on behind it, each with
+    // its copy of everything. The caller vouches for the single thread; the kernel writes to `id`, and in the child to
+    // the C library's note of the thread's id, as the library's own `fork` has it do.
+    let forked = unsafe { libc::syscall(libc::SYS_clone, i64::from(flags), stack, id.as_ptr(), note, 0) };
+    match check_long(forked)? {
+        0 => {
+            // SAFETY: the list is this thread's, which the kernel has forgotten in the child.
+            unsafe { libc::syscall(libc::SYS_set_robust_list, locks, length) };
+            Ok(Forked::Child)
+        }
+        pid => Ok(Forked::Parent(pid)),
+    }
+}
+
+/// Where the C library keeps this thread's id, as the kernel knows it (`PR_GET_TID_ADDRESS`); null where it does not say.
+fn note_of_thread_id() -> *mut i32 {
+    let mut note = std::ptr::null_mut();
+    // SAFETY: `note` is writable for the length of the call; where the kernel refuses, it stays null.
+    unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, &raw mut note) };
+    note
 }
 
 /// Asks for SIGKILL when the parent ends (`PR_SET_PDEATHSIG`), and closes the race with a parent that has ended
@@ -195,4 +236,44 @@ pub(crate) fn random() -> Result<u64, Errno> {
 pub(crate) fn page_faults() -> u64 {
     use nix::sys::resource::{UsageWho, getrusage};
     getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.minor_page_faults().cast_unsigned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::bare::SharedMemory;
+    use crate::sys::event::{self, Status};
+    use std::sync::atomic::Ordering;
+
+    /// What the child of a child finds, as an exit status: 0 if all is as it should be.
+    fn look(parent: i32, id: &AtomicI32) -> i32 {
+        let note = note_of_thread_id();
+        // SAFETY: the C library's note, which is there as long as the thread.
+        let noted = (!note.is_null()).then(|| unsafe { note.read() });
+        i32::from(self::parent() != parent)
+            | i32::from(id.load(Ordering::Relaxed) != self::id()) << 1
+            | i32::from(noted.is_some_and(|noted| noted != thread_id())) << 2
+            | i32::from(!die_with_parent(parent)) << 3
+    }
+
+    #[test]
+    fn a_sibling_is_the_parents_child_at_once_and_known_by_its_id() {
+        let memory = SharedMemory::new(4096).unwrap();
+        // SAFETY: shared memory of zeros, aligned, mapped until the end of this test.
+        let id = unsafe { &*(memory.span().start as *const AtomicI32) };
+        let me = self::id();
+        // SAFETY: the child makes system calls only, and forks with its one thread.
+        let child = match unsafe { fork() }.unwrap() {
+            Forked::Parent(child) => child,
+            // SAFETY: the child has one thread; `id` is shared.
+            Forked::Child => match unsafe { fork_sibling(id) } {
+                Ok(Forked::Child) => exit_now(look(me, id)),
+                Ok(Forked::Parent(pid)) => exit_now(i32::from(pid != id.load(Ordering::Relaxed))),
+                Err(_) => exit_now(99),
+            },
+        };
+        assert_eq!(event::wait(child).unwrap(), Status::Exited(0));
+        let sibling = id.load(Ordering::Relaxed);
+        assert_eq!(event::wait(sibling).unwrap(), Status::Exited(0));
+    }
 }

@@ -6,8 +6,8 @@ use crate::support::fault::Fault;
 use crate::support::{argument, state::mix};
 use crashbed::point::{self, Point};
 use crashbed::{
-    Action, Crash, Daemon, Decision, Declaration, Failure, History, Intensity, KIB, MIB, Outcome, RestartPolicy, Root,
-    Spare, Tx,
+    Action, Crash, Daemon, Decision, Declaration, Failure, History, Intensity, KIB, MIB, MechanismKind, Outcome,
+    RestartPolicy, Root, Spare, Tx,
 };
 use crashbed_policies::{CheckpointResume, ZeroState};
 use std::sync::OnceLock;
@@ -27,6 +27,8 @@ const DEATHS: usize = 6;
 /// Bytes in use when the state was made; crashes that were struck.
 const LIVE: usize = 7;
 const CRASHES: usize = 8;
+/// Operations in the last commit that does not die with the daemon, under a mechanism whose commits are processes.
+const OUTLIVES: usize = 9;
 /// Whether step so-and-so has struck.
 const STRUCK: usize = 64;
 
@@ -36,9 +38,10 @@ const KEPT: u8 = 2;
 static BOARD: OnceLock<Board> = OnceLock::new();
 
 /// Where processes die: transactions, then daemons.
-const POINTS: [Point; 10] = [
+const POINTS: [Point; 11] = [
     Point::Stage,
     Point::Staged,
+    Point::Forked,
     Point::Flipped,
     Point::Restore,
     Point::Log,
@@ -190,13 +193,14 @@ impl Case {
     }
 
     /// Whether this is what a commit held that may be the last one.
-    fn check(&self, state: &State, operations: u64, board: &Board, who: &str) {
+    fn check(&self, state: &State, operations: u64, board: &Board, mode: &Mode, who: &str) {
         let (acknowledged, in_flight) = (board[ACKNOWLEDGED].load(SeqCst), board[IN_FLIGHT].load(SeqCst));
         // How far back it goes that dies on its way back depends on where.
         let may_be = operations == acknowledged
             || operations == in_flight
             || (self.zero && operations == 0)
-            || (self.older && operations < acknowledged);
+            || (self.older && operations < acknowledged)
+            || (mode.forks && operations == board[OUTLIVES].load(SeqCst));
         let model = self.commits.iter().find(|(at, _)| *at == operations).map(|(_, model)| model);
         let equals = model.is_some_and(|model| state.equals(model));
         assert!(
@@ -261,11 +265,13 @@ fn die_in_a_change(tx: &Tx<'_>, state: &mut State, n: u64, fault: Fault) {
 struct Mode {
     careless: bool,
     lost: bool,
+    /// Commits are processes.
+    forks: bool,
 }
 
 /// A transaction's work: the steps from the first one that the last commit does not hold.
 fn work(tx: &mut Tx<'_>, state: &mut State, case: &Case, board: &Board, mode: &Mode) -> Result<(), Failure> {
-    case.check(state, tx.operations(), board, "transaction");
+    case.check(state, tx.operations(), board, mode, "transaction");
     while let Some(step) = case.steps.get(usize::try_from(tx.operations()).unwrap_or(usize::MAX)) {
         let n = tx.operations();
         let once = || board[STRUCK + usize::try_from(n).unwrap_or(0)].swap(1, SeqCst) == 0;
@@ -297,9 +303,15 @@ fn work(tx: &mut Tx<'_>, state: &mut State, case: &Case, board: &Board, mode: &M
         if matches!(step, Step::Commit) {
             board[IN_FLIGHT].store(n + 1, SeqCst);
             if !mode.lost {
+                if mode.forks {
+                    // The timer would go off in the process that is frozen, and take an acknowledged commit away.
+                    kill_by_timer(0);
+                }
                 tx.commit()?;
             }
             board[ACKNOWLEDGED].store(n + 1, SeqCst);
+            // It may be a successor that has returned from it, with the locals of that moment.
+            case.check(state, tx.operations(), board, mode, "transaction that has committed");
         }
     }
     board[IN_FLIGHT].store(tx.operations(), SeqCst);
@@ -319,7 +331,8 @@ fn play_case(daemon: &mut Daemon<State>, case: &Case, board: &Board, mode: &Mode
         board[BEGUN].store(1, SeqCst);
     }
     loop {
-        case.check(daemon.state(), daemon.operations(), board, "daemon");
+        case.check(daemon.state(), daemon.operations(), board, mode, "daemon");
+        board[OUTLIVES].store(daemon.operations(), SeqCst);
         let prepared = daemon.prepare(case.policy()).spare(case.spare);
         let outcome = prepared.run(|tx, state| work(tx, state, case, board, mode))?;
         match outcome {
@@ -330,7 +343,7 @@ fn play_case(daemon: &mut Daemon<State>, case: &Case, board: &Board, mode: &Mode
     }
     board[POINT].store(0, SeqCst);
     board[ACKNOWLEDGED].store(case.steps.len() as u64, SeqCst);
-    case.check(daemon.state(), case.steps.len() as u64, board, "daemon in the end");
+    case.check(daemon.state(), case.steps.len() as u64, board, mode, "daemon in the end");
     let outcome = daemon.transaction(CheckpointResume, |tx, state| {
         state.clear(tx);
         // Under the undo log it is released when no commit that is kept has it.
@@ -349,10 +362,11 @@ pub(crate) fn play() -> crashbed::Result<()> {
     let [mechanism, mode, rest @ ..] = &words[..] else { panic!("MECHANISM MODE SEED FIRST COUNT") };
     let numbers: Vec<u64> = rest.iter().map(|word| word.parse().expect("a number")).collect();
     let [seed, first, count] = numbers[..] else { panic!("SEED FIRST COUNT") };
+    let mechanism: MechanismKind = mechanism.parse().expect("a mechanism");
     let board = *BOARD.get_or_init(Board::new);
     point::set_hook(strike);
     let declaration = Declaration::new("d", 256 * KIB)
-        .mechanism(mechanism.parse().expect("a mechanism"))
+        .mechanism(mechanism)
         .check_declared(*mode == "checked")
         .undo_log(MIB)
         .kept_commits(if ["checked", "switching"].contains(mode) { 0 } else { KEPT })
@@ -360,7 +374,7 @@ pub(crate) fn play() -> crashbed::Result<()> {
         .scratch(0)
         .heartbeat(Duration::from_secs(30))
         .intensity(Intensity::UNLIMITED);
-    let mode = Mode { careless: *mode == "careless", lost: *mode == "lost" };
+    let mode = Mode { careless: *mode == "careless", lost: *mode == "lost", forks: mechanism.returns_from_commits() };
     Root::new()
         .declare(declaration, |daemon: &mut Daemon<State>| {
             loop {

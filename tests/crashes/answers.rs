@@ -97,10 +97,9 @@ pub(crate) fn keep() -> crashbed::Result<()> {
                 }
             })?;
             let keeps = match crate::support::mechanism_and_spare().0 {
-                MechanismKind::CopyOnWrite => false,
                 // It is one of those that keep it, or is not.
                 MechanismKind::Auto => answered == Some(Answered::Keep),
-                _ => true,
+                _ => crate::kept::keeps(),
             };
             let expected =
                 if keeps { (Outcome::Done(13), Answered::Keep) } else { (Outcome::Done(10), Answered::Resume) };
@@ -113,7 +112,7 @@ pub(crate) fn keep() -> crashbed::Result<()> {
 
 /// Killed again and again in the middle of allocations: whenever the lock was held, nobody can vouch for the state.
 pub(crate) fn keep_a_locked_heap() -> crashbed::Result<()> {
-    if [MechanismKind::CopyOnWrite, MechanismKind::Auto].contains(&crate::support::mechanism_and_spare().0) {
+    if !crate::kept::keeps() || crate::support::mechanism_and_spare().0 == MechanismKind::Auto {
         // There is nothing to keep, or not always.
         return Ok(());
     }

@@ -18,8 +18,8 @@ struct Book(Linked);
 unsafe impl Guarded for Book {}
 
 /// Whether the mechanism leaves the crashed state where a successor can go on with it, now and then at least.
-fn keeps() -> bool {
-    mechanism_and_spare().0 != MechanismKind::CopyOnWrite
+pub(crate) fn keeps() -> bool {
+    !matches!(mechanism_and_spare().0, MechanismKind::CopyOnWrite | MechanismKind::Fork)
 }
 
 /// Where in operation 13 it crashes.

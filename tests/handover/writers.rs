@@ -4,7 +4,7 @@
 use crate::rounds::{self, THREADS, counter, crash_in_rounds, handled_fault, wait_a_moment};
 use crate::support::board::Board;
 use crate::support::fault::Fault;
-use crate::support::{LIMIT, SPARES, each_of, numbers, start};
+use crate::support::{LIMIT, SPARES, each_anew_of, numbers, start};
 use std::sync::RwLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -73,7 +73,7 @@ fn write_for_a_while(cells: &mut [u64], board: &Board) -> ! {
 
 fn play(crashes: u64) {
     let each = crashes.div_ceil(2 * SPARES.len() as u64);
-    each_of("sixteen-write", &SPARES, &each.to_string(), Duration::from_secs(600));
+    each_anew_of("sixteen-write", &SPARES, &each.to_string(), Duration::from_secs(600));
 }
 
 pub(crate) fn sixteen_threads_write_while_one_crashes() {

@@ -209,6 +209,9 @@ pub(crate) fn scribbles() -> crashbed::Result<()> {
                             tx.commit()?;
                             *state = numbers(200);
                             tx.commit()?;
+                        }
+                        // It may have returned from that commit.
+                        if tx.crash().is_none() {
                             scribble(tx, state, pattern, fault);
                         }
                         assert!(*state == numbers(200), "not the last commit: {} texts", state.len());

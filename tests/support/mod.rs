@@ -264,19 +264,30 @@ pub(crate) fn numbers() -> Vec<u64> {
 /// The kinds of spare that a test names; what `auto` picks is one of them.
 pub(crate) const SPARES: [&str; 3] = ["cold", "warm", "hot"];
 
-/// Plays a scenario that must succeed, under each mechanism that needs nothing declared, with each kind of spare.
-pub(crate) fn each(scenario: &str) {
-    each_of(scenario, &SPARES, "", LIMIT);
+/// Those of them under which a function that crashed begins anew, and does not return from its last commit.
+pub(crate) fn mechanisms_that_begin_anew() -> impl Iterator<Item = crashbed::MechanismKind> {
+    mechanisms().filter(|mechanism| !mechanism.returns_from_commits())
 }
 
-/// Plays a scenario that must succeed within `limit`, under each mechanism with each of `spares`; `rest` goes behind
-/// them.
-pub(crate) fn each_of(scenario: &str, spares: &[&str], rest: &str, limit: Duration) {
-    for mechanism in mechanisms() {
-        for spare in spares {
-            let argument = format!("{mechanism} {spare} {rest}");
-            let ended = start(scenario, argument.trim_end()).finish(limit, Duration::ZERO);
-            assert!(ended.status.success(), "scenario `{scenario}` {argument}: {ended:#?}");
-        }
+/// Plays a scenario that must succeed, under each mechanism that needs nothing declared, with each kind of spare.
+pub(crate) fn each(scenario: &str) {
+    mechanisms().for_each(|mechanism| play_each(scenario, mechanism, &SPARES, "", LIMIT));
+}
+
+/// The same, for a function that is made to begin anew.
+pub(crate) fn each_anew(scenario: &str) {
+    each_anew_of(scenario, &SPARES, "", LIMIT);
+}
+
+/// The same within `limit`, with each of `spares`; `rest` goes behind mechanism and spare.
+pub(crate) fn each_anew_of(scenario: &str, spares: &[&str], rest: &str, limit: Duration) {
+    mechanisms_that_begin_anew().for_each(|mechanism| play_each(scenario, mechanism, spares, rest, limit));
+}
+
+fn play_each(scenario: &str, mechanism: crashbed::MechanismKind, spares: &[&str], rest: &str, limit: Duration) {
+    for spare in spares {
+        let argument = format!("{mechanism} {spare} {rest}");
+        let ended = start(scenario, argument.trim_end()).finish(limit, Duration::ZERO);
+        assert!(ended.status.success(), "scenario `{scenario}` {argument}: {ended:#?}");
     }
 }

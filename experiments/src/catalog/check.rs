@@ -21,6 +21,10 @@ pub(super) struct Wrong {
 }
 
 pub(super) fn check(suite: &Suite) -> Result<(), Wrong> {
+    if suite.factors.is_empty() && suite.measure.is_empty() {
+        let problem = "the suite has nothing to do: write `[factors]` for trials, a `[[measure]]`, or both";
+        return Err(Wrong { key: &[], block: 0, problem: problem.to_owned() });
+    }
     for (number, block) in suite.factors.iter().enumerate() {
         let checked = declared(block).and_then(|()| regions(suite, block)).and_then(|()| batches(suite, block));
         checked.map_err(|(key, problem)| Wrong { key, block: number, problem })?;

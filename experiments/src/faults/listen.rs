@@ -33,7 +33,7 @@ fn pass(point: Point) {
     }
 }
 
-/// A point's name in a plan: `commit-…` where it is a step of a commit, `restore-…` where it is one of a restore.
+/// A point's name in a plan: `commit-…` where it is a step of a commit by what works, `restore-…` of a restore.
 pub fn point_name(point: Point) -> &'static str {
     match point {
         Point::Restore => "restore-transaction",
@@ -47,6 +47,8 @@ pub fn point_name(point: Point) -> &'static str {
         Point::Switch => "switch-under-way",
         Point::Switched => "switch-done",
         Point::Released => "hand-over-released",
+        Point::Forked => "commit-forked",
+        Point::Freeze => "freeze",
         Point::Named(name) => name,
     }
 }

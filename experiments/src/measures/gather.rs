@@ -25,6 +25,7 @@ pub struct Gathered<'a> {
 #[derive(Debug)]
 struct Started<'a> {
     measure: &'a suite::Measure,
+    /// Rounds that ended, well or badly.
     rounds: u64,
     rows: Vec<Sampled>,
     skipped: Vec<String>,
@@ -61,24 +62,45 @@ impl<'a> Gathered<'a> {
         Ok(())
     }
 
+    /// Makes all rounds of a run that has no trials to spread them over, each measure's spread evenly over those of the
+    /// others. `told` is called whenever some have ended, with what was measured so far.
+    ///
+    /// # Errors
+    /// As for [`Self::catch_up`], and what `told` answers.
+    pub fn alone<E: From<io::Error>>(
+        &mut self,
+        interrupted: &dyn Fn() -> bool,
+        mut told: impl FnMut(&Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let steps = self.measures.iter().map(|started| started.measure.rounds).max().unwrap_or_default();
+        for step in 1..=steps {
+            self.catch_up(step, steps, interrupted)?;
+            told(self)?;
+            if interrupted() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rounds that have ended.
+    pub fn rounds(&self) -> u64 {
+        self.measures.iter().map(|started| started.rounds).sum()
+    }
+
     /// What was measured; `None` where nothing was to be.
-    pub fn measurements(self) -> Option<Measurements> {
-        let mut all = Measurements::default();
-        let asked = !self.measures.is_empty();
-        for Started { measure, rows, skipped, .. } in self.measures {
-            all.skipped.extend(skipped.into_iter().map(|why| format!("measure `{}`: {why}", measure.name)));
-            all.measurements.extend(rows.into_iter().filter_map(|row| {
-                Some(Measurement {
-                    measure: measure.name.clone(),
-                    row: row.row,
-                    levels: row.levels,
-                    unit: row.unit,
-                    distribution: Distribution::of(row.samples)?,
-                    note: row.note,
-                })
+    pub fn measurements(&self) -> Option<Measurements> {
+        let missing = self.measures.iter().map(|started| started.measure.rounds - started.rounds).sum();
+        let mut all = Measurements { missing_rounds: Some(missing), ..Measurements::default() };
+        for Started { measure, rows, skipped, .. } in &self.measures {
+            all.skipped.extend(skipped.iter().map(|why| format!("measure `{}`: {why}", measure.name)));
+            all.measurements.extend(rows.iter().filter_map(|row| {
+                let Sampled { row, levels, unit, samples, note } = row.clone();
+                let (measure, distribution) = (measure.name.clone(), Distribution::of(samples)?);
+                Some(Measurement { measure, row, levels, unit, distribution, note })
             }));
         }
-        asked.then_some(all)
+        (!self.measures.is_empty()).then_some(all)
     }
 }
 
@@ -87,7 +109,6 @@ impl Started<'_> {
         let suite::Measure { name, laps, settings, .. } = self.measure;
         let settings = serde_json::to_string(settings)?;
         let seed = crate::levels::LARGEST_SEED & seed.wrapping_add(self.rounds);
-        self.rounds += 1;
         let mut command = child::again("measure", Vec::new())?;
         command.args([name, "--seed", &seed.to_string(), "--laps", &laps.to_string(), "--settings", &settings]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
@@ -97,7 +118,9 @@ impl Started<'_> {
             child.kill()?;
         }
         let status = child.wait()?;
-        match ended? {
+        let ended = ended?;
+        self.rounds += u64::from(!matches!(ended, Ended::Interrupted));
+        match ended {
             Ended::Itself(said) if status.success() => self.add(&said)?,
             Ended::Itself(_) => self.skip(format!("skipped, because its process ended with {status}; see above")),
             Ended::Interrupted => {}

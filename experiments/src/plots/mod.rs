@@ -81,13 +81,13 @@ impl Plot {
     ];
 
     /// The plots that a run asks for, in the order of the report: those of starts, costs and heartbeats only where it
-    /// varied or measured these, all others always.
+    /// varied or measured these, all others wherever it made trials.
     pub fn of(summary: &Summary, trials: &[Trial]) -> Vec<Self> {
         let applies = |plot: &Self| match plot {
             Self::Starts => starts::applies(trials),
             Self::Costs => costs::applies(summary),
             Self::Heartbeat => heartbeat::applies(summary),
-            Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => true,
+            Self::Outcomes | Self::RecoveryEcdf | Self::Phases | Self::LostOperations => !trials.is_empty(),
         };
         Self::ALL.into_iter().filter(applies).collect()
     }

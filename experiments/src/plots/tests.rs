@@ -92,6 +92,7 @@ fn summary_of(trials: &[Trial]) -> Summary {
             suite: "test",
             trials,
             planned_trials,
+            missing_rounds: 0,
             floors: Vec::new(),
             measurements: if has_starts { heartbeats() } else { Vec::new() },
             skipped: Vec::new(),

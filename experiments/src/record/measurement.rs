@@ -13,6 +13,9 @@ pub struct Measurements {
     pub measurements: Vec<Measurement>,
     /// What was left out, each with its reason: `skipped, because …`.
     pub skipped: Vec<String>,
+    /// Rounds that the suite asked for and the run did not come to; `None` where an older version did not say.
+    #[serde(default)]
+    pub missing_rounds: Option<u64>,
 }
 
 /// One row of a measure, over all of its rounds.

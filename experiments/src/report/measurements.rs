@@ -5,9 +5,9 @@ use crate::record::Measurement;
 use crate::units::figure;
 use maud::{Markup, html};
 
-pub(super) fn table(measurements: &[Measurement]) -> Markup {
+pub(super) fn table(measurements: &[Measurement], has_trials: bool) -> Markup {
     html! {
-        p { "Measured in processes of their own, between the trials of this run." }
+        p { "Measured in processes of their own" @if has_trials { ", between the trials of this run" } "." }
         div.wide { table {
             thead { tr {
                 @for head in ["measure", "row", "levels", "n", "p50", "p90", "p99", "what"] { th scope="col" { (head) } }

@@ -18,6 +18,7 @@ pub(super) fn pass<W: Work>(
         state.work.load(script);
         tx.commit()?;
     }
+    let crashes = tx.crashes();
     // At the latest after the first operation, so that every recovered state is looked at.
     let next = tx.operations() + 1;
     let redone_at = tx.crash().map(|crash| crash.operation.max(next)).or(resumes.then_some(next));
@@ -43,6 +44,10 @@ pub(super) fn pass<W: Work>(
         // The last commit of all follows by itself.
         if done % commit_every == 0 && done < W::total(script) {
             tx.commit()?;
+        }
+        if tx.crashes() > crashes {
+            // It has returned from that commit as a successor, which looks at the crash before it goes on.
+            return pass(tx, state, script, commit_every, injector, kill_first, resumes);
         }
     }
     state.work.check().map_err(Failure::new)

@@ -61,16 +61,17 @@ pub(super) fn plan(fault: Fault, blows: &[Blow], seed: u64) -> Result<Plan, Plan
 /// What each incarnation does.
 pub(super) fn pass<W: Work>(tx: &mut Tx<'_>, state: &mut Tested<W>, batch: &Batch<'_, W>) -> Result<(), Failure> {
     let Batch { script, commit_every, blows, injector, ballast } = *batch;
+    if !state.work.is_loaded() {
+        state.work.load(script);
+        state.ballast.reserve_exact(ballast);
+        tx.commit()?;
+    }
+    let crashes = tx.crashes();
     // Told by the page that no crash takes back, not by the engine, whose word is what is on trial.
     let struck = usize::try_from(injector.struck()).map_err(Failure::new)?;
     let next = blows.get(struck);
     if let Some(blow) = next {
         injector.put_off(blow.at);
-    }
-    if !state.work.is_loaded() {
-        state.work.load(script);
-        state.ballast.reserve_exact(ballast);
-        tx.commit()?;
     }
     let reached = struck.checked_sub(1).map_or(0, |last| blows[last].at);
     let redone = reached.max(tx.operations() + 1);
@@ -86,6 +87,10 @@ pub(super) fn pass<W: Work>(tx: &mut Tx<'_>, state: &mut Tested<W>, batch: &Batc
         // The last commit of all follows by itself.
         if done % commit_every == 0 && done < W::total(script) {
             tx.commit()?;
+        }
+        if tx.crashes() > crashes {
+            // It has returned from that commit as a successor, which asks anew what is to strike it.
+            return pass(tx, state, batch);
         }
     }
     state.work.check().map_err(Failure::new)

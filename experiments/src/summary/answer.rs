@@ -17,20 +17,28 @@ const SLOW_TO_FORK: u64 = 16 << 20;
 /// Inconclusive cells that a sentence names; the table has them all.
 const NAMED_CELLS: usize = 6;
 
+/// What a run was to make.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Planned {
+    /// Trials in all.
+    pub(super) trials: u64,
+    /// Rounds of measures that were not made.
+    pub(super) missing_rounds: u64,
+}
+
 pub(super) fn answer(
     summary: &Summary,
     trials: &[Trial],
-    planned_trials: u64,
+    planned: Planned,
     is_memory_fault: &dyn Fn(&str) -> bool,
 ) -> Vec<String> {
     let mut sentences = Vec::new();
-    if !summary.complete {
-        sentences.push(format!(
-            "The run did not finish: {} of {planned_trials} planned trials were made, and all figures are of those.",
-            summary.trials
-        ));
-    }
+    sentences.extend(unfinished(summary, planned));
     sentences.extend(targets::sentences(&summary.targets));
+    if trials.is_empty() {
+        sentences.push(measured(summary));
+        return sentences;
+    }
     sentences.push(crashes(summary, trials));
     sentences.extend(verdicts(trials));
     sentences.extend(silent_corruption(trials, is_memory_fault));
@@ -43,6 +51,28 @@ pub(super) fn answer(
     sentences.extend(private_memory(summary));
     sentences.push("Nothing here ranks one policy or mechanism over another.".to_owned());
     sentences
+}
+
+/// That not all was made, and what was.
+fn unfinished(summary: &Summary, planned: Planned) -> Option<String> {
+    let trials = (summary.trials < planned.trials)
+        .then(|| format!("{} of {} planned trials were made", summary.trials, planned.trials));
+    let rounds = (planned.missing_rounds > 0)
+        .then(|| format!("{} of measures are missing", count(planned.missing_rounds, "round", "rounds")));
+    let parts: Vec<String> = trials.into_iter().chain(rounds).collect();
+    let rest = "all figures are of what there is";
+    (!parts.is_empty()).then(|| format!("The run did not finish: {}, and {rest}.", parts.join(", ")))
+}
+
+/// What a run without trials has to show: how many rows of each measure.
+fn measured(summary: &Summary) -> String {
+    let rows = tally(summary.measurements.iter().map(|row| row.measure.as_str()));
+    let rows = rows.into_iter().map(|(measure, n)| format!("{} of `{measure}`", count(n, "row", "rows")));
+    let rows: Vec<String> = rows.collect();
+    if rows.is_empty() {
+        return "Nothing was measured.".to_owned();
+    }
+    format!("Measured, in processes of their own: {}.", rows.join(", "))
 }
 
 fn crashes(summary: &Summary, trials: &[Trial]) -> String {

@@ -56,7 +56,10 @@ fn measurement(measure: &str, row: &str, levels: &[(&str, Level)], figure: u64) 
 
 fn of(trials: &[Trial], floors: Vec<Floor>, measurements: Vec<Measurement>) -> Summary {
     let planned_trials = trials.len() as u64;
-    summarize(Run { suite: "test", trials, planned_trials, floors, measurements, skipped: Vec::new() }, |_| false)
+    summarize(
+        Run { suite: "test", trials, planned_trials, missing_rounds: 0, floors, measurements, skipped: Vec::new() },
+        |_| false,
+    )
 }
 
 fn find<'a>(summary: &'a Summary, about: &str, measured: &str, against: &str) -> &'a Target {
