@@ -13,7 +13,7 @@ use crate::span::Span;
 use crate::sys::memory::{self, Map, PAGE};
 use crate::sys::pagemap::{Pagemap, Pages};
 use crate::sys::{Errno, clock, userfaultfd};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Pages that are tried: a commit of some size.
 const TRIED: usize = 64;
@@ -57,7 +57,8 @@ impl Prices {
 
 /// Memory to try commits on: pages of a state, and three times as many for stage, log and target.
 struct Desk {
-    fd: std::os::fd::OwnedFd,
+    fd: OwnedFd,
+    table: Pagemap,
     state: Span,
     places: [Span; 3],
 }
@@ -69,7 +70,7 @@ impl Desk {
         memory::map_new(fd.as_fd(), all, Map::Shared)?;
         memory::populate_to_write(all);
         let part = |i: usize| all.part(i * TRIED * PAGE, TRIED * PAGE);
-        Ok(Self { fd, state: part(0), places: [part(1), part(2), part(3)] })
+        Ok(Self { fd, table: Pagemap::open()?, state: part(0), places: [part(1), part(2), part(3)] })
     }
 
     fn clear(self) -> Result<(), Errno> {
@@ -80,9 +81,8 @@ impl Desk {
 
     /// Maps the state anew, in one of the ways in which a transaction has it.
     fn enter(&self, map: Map) -> Result<(), Errno> {
-        let fd: BorrowedFd<'_> = self.fd.as_fd();
         // SAFETY: mapped by `lay`, and nothing borrows from it.
-        unsafe { memory::map_over(fd, self.state, map) }?;
+        unsafe { memory::map_over(self.fd.as_fd(), self.state, map) }?;
         memory::populate_to_read(self.state);
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Desk {
 
     fn find(&self, pages: Pages) -> Result<(), Errno> {
         let mut found = 0;
-        Pagemap::own()?.find(pages, self.state, |run| found += run.len)?;
+        self.table.find(pages, self.state, |run| found += run.len)?;
         if found == self.state.len { Ok(()) } else { Err(Errno::ENOTSUP) }
     }
 
@@ -135,7 +135,7 @@ impl Desk {
         self.enter(Map::Shared)?;
         let _tracker = userfaultfd::track(self.state)?;
         self.write(0);
-        Pagemap::own()?.protect(self.state)?;
+        self.table.protect(self.state)?;
         let mut word = 0;
         quickest(TRIED, || {
             word += 1;
@@ -147,7 +147,7 @@ impl Desk {
                 }
             }
             Self::pages(log).zip(Self::pages(shadow)).for_each(|(page, applied)| copy(page, applied));
-            Pagemap::own()?.protect(self.state)
+            self.table.protect(self.state)
         })
     }
 }
