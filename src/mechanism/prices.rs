@@ -15,10 +15,10 @@ use crate::sys::pagemap::{Pagemap, Pages};
 use crate::sys::{Errno, clock, userfaultfd};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Pages that are tried: a commit of some size.
-const TRIED: usize = 64;
+/// Pages that are tried: a commit of some size, of which not all stays in the caches.
+const TRIED: usize = 256;
 /// Rounds of which the quickest counts.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// The most that is copied in a round. Beyond it a copy goes past the caches, and does not become slower.
 const MOST_COPIED: usize = 32 << 20;
 
