@@ -2,6 +2,8 @@
 
 use crate::crash::Crash;
 use crate::crew::Crew;
+use crate::mechanism::auto::Auto;
+use crate::mechanism::choice::Choice;
 use crate::mechanism::{self, Mechanism};
 use crate::region::Region;
 use crate::report::Report;
@@ -24,7 +26,9 @@ pub(crate) struct Core {
     pub(crate) drop_result: Option<unsafe fn(u64)>,
     pub(crate) report: Report,
     pub(crate) crew: Crew,
-    /// What `auto` goes by, and what hot spares may spin.
+    /// What the mechanism `auto` goes by, where it is declared.
+    pub(crate) auto: Option<Auto>,
+    /// What the spare `auto` goes by, and what hot spares may spin.
     pub(crate) measured: Measured,
     pub(crate) spin_budget: SpinBudget,
     /// Memory that a spare has for itself; 0 before one was weighed.
@@ -39,6 +43,12 @@ impl Core {
     }
 
     pub(crate) fn mechanism(&self) -> &'static dyn Mechanism {
-        mechanism::of(self.region().declaration.mechanism)
+        mechanism::in_use(self.region())
+    }
+
+    /// Under `auto`, at a moment at which no transaction runs, no spare waits, and the state part holds the last commit:
+    /// what is in use from now on.
+    pub(crate) fn choose_mechanism(&mut self) -> Option<Choice> {
+        self.auto.as_mut()?.choose(&self.regions[self.index])
     }
 }

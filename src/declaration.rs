@@ -44,6 +44,7 @@ pub struct Declaration {
     pub(crate) name: String,
     pub(crate) bytes: usize,
     pub(crate) mechanism: MechanismKind,
+    pub(crate) switches_always: bool,
     pub(crate) scratch: usize,
     pub(crate) threads: usize,
     pub(crate) stack: usize,
@@ -67,6 +68,7 @@ impl Declaration {
             name: name.into(),
             bytes: whole_pages(bytes),
             mechanism: MechanismKind::CopyOnWrite,
+            switches_always: false,
             scratch: 64 * MIB,
             threads: 0,
             stack: 8 * MIB,
@@ -86,6 +88,13 @@ impl Declaration {
     /// How commits are made and restored; copy on write unless declared.
     pub fn mechanism(mut self, mechanism: MechanismKind) -> Self {
         self.mechanism = mechanism;
+        self
+    }
+
+    /// For tests of [`MechanismKind::Auto`]: it takes each opportunity to switch, whatever was measured.
+    #[doc(hidden)]
+    pub fn switches_always(mut self, always: bool) -> Self {
+        self.switches_always = always;
         self
     }
 

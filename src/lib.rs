@@ -150,6 +150,7 @@ pub use floor::{BareNotice, BareStart, Lap};
 pub use gate::LEASE;
 pub use heap::Heap;
 pub use logged::{Declares, Logged, LoggedVec};
+pub use mechanism::choice::{Choice, ChoiceGrounds};
 pub use mechanism_kind::{MechanismKind, UnknownMechanism};
 pub use peer::Peer;
 pub use policy::{Action, Decision, Entry, History, Intensity, RestartPolicy};

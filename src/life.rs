@@ -16,7 +16,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::here::{self, Kind, Source};
 use crate::link;
 use crate::mailbox::{End, Mailbox, Request, SEATS};
-use crate::mechanism::{self, Slot, Until};
+use crate::mechanism::{Mechanism, Slot, Until};
 use crate::panics;
 use crate::point::{self, Point};
 use crate::policy::{Action, History};
@@ -66,6 +66,8 @@ pub(crate) struct Begin {
     pub(crate) incarnation: u64,
     /// The seat that it takes.
     pub(crate) seat: usize,
+    /// The mechanism that it works under.
+    pub(crate) mechanism: &'static dyn Mechanism,
     /// The crash that it succeeds.
     pub(crate) crash: Option<Crash>,
     /// What it finds.
@@ -132,7 +134,7 @@ pub(crate) fn become_transaction(region: &Region, begin: &Begin) {
 
 /// Puts the state in place, and closes the address space.
 pub(crate) fn enter(region: &Region, begin: &Begin) -> Result<(), Refusal> {
-    let mechanism = mechanism::of(region.declaration.mechanism);
+    let mechanism = begin.mechanism;
     region.seat(begin.seat).lingers.store(mechanism.lingers().into(), Ordering::Relaxed);
     // SAFETY: this process has not borrowed anything from the state yet.
     unsafe { mechanism.enter(region) }.map_err(|errno| ("mapping the state", errno))?;
@@ -153,7 +155,7 @@ fn crashed<'a>(region: &'a Region, begin: &Begin) -> Result<Option<CrashedRegion
     // It is mapped on top of what there is.
     process::limit_address_space(begin.address_space + region.parts.backing.len as u64)
         .map_err(|errno| ("limiting the address space", errno))?;
-    let mechanism = mechanism::of(region.declaration.mechanism);
+    let mechanism = begin.mechanism;
     // SAFETY: the daemon says that it has set a crashed state aside there.
     let bytes =
         unsafe { mechanism.crashed_state(region, slot) }.map_err(|errno| ("mapping the crashed state", errno))?;
@@ -172,7 +174,7 @@ pub(crate) fn work(
     let mut tx = Tx {
         region,
         mailbox,
-        mechanism: mechanism::of(region.declaration.mechanism),
+        mechanism: begin.mechanism,
         crash: begin.crash,
         crashes: history.total(),
         incarnation: begin.incarnation,

@@ -282,11 +282,14 @@ impl Mailbox {
             &self.written,
             &standby.turn,
             &standby.started_by,
+            &standby.kept,
             &notice.stopped,
         ] {
             word.store(0, Ordering::Relaxed);
         }
         notice.claimed.store(0, Ordering::Relaxed);
+        // The spare before it in this seat may have been one that was ordered under another mechanism.
+        standby.set_aside.store(0, Ordering::Relaxed);
         self.keeper.store(0, Ordering::Relaxed);
         self.drawn.clear();
         self.kept_off.clear();

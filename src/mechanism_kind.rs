@@ -6,10 +6,11 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The mechanisms, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum MechanismKind {
     /// The transaction works on a private mapping of the last commit; a commit stages the pages that it wrote, the
     /// daemon logs and applies them.
+    #[default]
     CopyOnWrite,
     /// The transaction works in place; a commit copies all of the region that is in use to one of two slots, then flips.
     FullCopy,
@@ -22,11 +23,18 @@ pub enum MechanismKind {
     /// the commit. A crash wakes that one, which goes on from the middle of the function. The last commit is one by copy
     /// on write.
     Fork,
+    /// Whichever of copy on write, full copy and dirty pages takes the least time by what was measured, as
+    /// [`Report::choice`](crate::Report::choice) says.
+    Auto,
 }
 
 impl MechanismKind {
     /// All mechanisms.
-    pub const ALL: [Self; 5] = [Self::CopyOnWrite, Self::FullCopy, Self::DirtyPages, Self::UndoLog, Self::Fork];
+    pub const ALL: [Self; 6] =
+        [Self::CopyOnWrite, Self::FullCopy, Self::DirtyPages, Self::UndoLog, Self::Fork, Self::Auto];
+
+    /// Those that [`Auto`](Self::Auto) chooses from: a program sees no difference between them.
+    pub(crate) const CANDIDATES: [Self; 3] = [Self::CopyOnWrite, Self::FullCopy, Self::DirtyPages];
 
     /// Whether the program has to declare what it writes, so that a state of ordinary collections does not do.
     pub const fn needs_declared_writes(self) -> bool {
@@ -47,6 +55,7 @@ impl MechanismKind {
             Self::DirtyPages => "dirty-pages",
             Self::UndoLog => "undo-log",
             Self::Fork => "fork",
+            Self::Auto => "auto",
         }
     }
 
@@ -64,7 +73,15 @@ impl MechanismKind {
             Self::Fork => {
                 "forks at a commit; a crash wakes the frozen parent, which goes on in the middle of the function"
             }
+            Self::Auto => {
+                "copy on write, full copy or dirty pages, by the pages written and in use, the crashes, and what they cost here"
+            }
         }
+    }
+
+    /// The most that `bytes` of the candidates are.
+    fn most_of_candidates(bytes: impl Fn(Self) -> usize) -> usize {
+        Self::CANDIDATES.into_iter().map(bytes).max().unwrap_or(0)
     }
 
     /// Bytes of the backing part for a state of `bytes` of which `kept` older commits are kept: the log, or the slots, or a place for a crashed
@@ -75,13 +92,14 @@ impl MechanismKind {
             Self::FullCopy => (2 + kept) * bytes,
             Self::DirtyPages => bytes + page_log::len(bytes, kept),
             Self::UndoLog => bytes,
+            Self::Auto => Self::most_of_candidates(|candidate| candidate.backing_len(bytes, kept)),
         }
     }
 
     /// Whether a commit may come to fill a large part of the backing at once. Its memory is made ready at the start then:
     /// the kernel zeroes a page when it is first touched, which takes longer than to copy one.
     pub(crate) fn fills_backing(self) -> bool {
-        self == Self::FullCopy
+        matches!(self, Self::FullCopy | Self::Auto)
     }
 
     /// Bytes of the stage part, where an undo log takes so many.
@@ -90,6 +108,7 @@ impl MechanismKind {
             Self::CopyOnWrite | Self::DirtyPages | Self::Fork => stage::LEN,
             Self::FullCopy => 0,
             Self::UndoLog => undo_log,
+            Self::Auto => Self::most_of_candidates(|candidate| candidate.stage_len(undo_log)),
         }
     }
 
@@ -103,6 +122,7 @@ impl MechanismKind {
         match self {
             Self::CopyOnWrite | Self::Fork => bytes,
             Self::FullCopy | Self::DirtyPages | Self::UndoLog => 0,
+            Self::Auto => Self::most_of_candidates(|candidate| candidate.private_copies(bytes)),
         }
     }
 }

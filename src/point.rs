@@ -25,6 +25,11 @@ pub enum Point {
     Acknowledge,
     /// Daemon: about to restore the last commit after a crash.
     DaemonRestore,
+    /// Daemon: in a switch of mechanism (`auto`): before the last commit is laid where the new one looks for it, in the
+    /// middle of that, and after it.
+    Switch,
+    /// Daemon: after a switch, the new mechanism is in use.
+    Switched,
     /// Transaction, in its crash handler: a spare has been released, and the daemon cannot see yet that this is all that
     /// the handler does about a successor. The hook must be async-signal-safe.
     Released,

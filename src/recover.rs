@@ -36,7 +36,7 @@ impl Supervision<'_> {
         let committed = self.region.head().operations.load(Ordering::Relaxed);
         let noticed_ns = words.noticed_ns.load(Ordering::Relaxed);
         let crash = notice::read(predecessor, &Ending::Handled, noticed_ns, committed);
-        self.history.push(crash);
+        self.note_crash(crash);
         let decision = standby::told(words).unwrap_or_else(|| policy::decide(self.policy, &crash, &self.history));
         self.history.decided(decision);
         self.redo_target = self.redo_target.max(crash.operation);
@@ -98,7 +98,7 @@ impl Supervision<'_> {
         let operations = self.committed_operations();
         let mut new = notice::read(mailbox, &ending, noticed_ns, operations);
         new.heap_locked = mechanism.heap_locked(region);
-        self.history.push(new);
+        self.note_crash(new);
         let (decision, decided_ns) = match decided {
             Some(Decided { decision, decided_ns }) => (decision, decided_ns),
             None => (policy::decide(self.policy, &new, &self.history), clock::now_ns()),
@@ -142,7 +142,11 @@ impl Supervision<'_> {
             // The end of a daemon that crashes: what it has is the root's to see to.
             process::exit_now(RESTART);
         }
-        mechanism.begin(region).map_err(failed("closing the gate"))?;
+        let is_restored = decision.action != Action::Zero && !how.kept;
+        if is_restored && how.set_aside.is_none() && self.spare.is_none() {
+            self.choose_mechanism()?;
+        }
+        self.mechanism.begin(region).map_err(failed("closing the gate"))?;
         if !self.wake_checkpoint(&ending, &new, &how) && !self.order_spare(&ending, &new, &how) {
             self.dismiss_spare();
             let begin = self.begin(Some(new), how);
@@ -150,6 +154,27 @@ impl Supervision<'_> {
         }
         self.after_hand_over(false);
         Ok(None)
+    }
+
+    /// A transaction's process has crashed.
+    fn note_crash(&mut self, crash: Crash) {
+        self.history.push(crash);
+        if let Some(auto) = &mut self.core.auto {
+            auto.crashed();
+        }
+    }
+
+    /// Under `auto`, where the last commit was restored and nobody has entered the state yet: lets the successor have the
+    /// mechanism that is best by now.
+    fn choose_mechanism(&mut self) -> Result<()> {
+        if self.core.auto.is_some() {
+            // The gate is as the mechanism wants it that was in use.
+            self.mechanism.end(self.region).map_err(failed("opening the gate"))?;
+            let choice = self.core.choose_mechanism();
+            self.report.add_choice(choice);
+            self.mechanism = self.core.mechanism();
+        }
+        Ok(())
     }
 
     /// Whether the crashed state, which is still in place, may be kept.

@@ -25,6 +25,7 @@ use crate::cache::{self, Returns};
 use crate::declaration::Declaration;
 use crate::error::{Error, Result};
 use crate::mailbox::{Mailbox, Pool};
+use crate::mechanism::measured::Prices;
 use crate::span::Span;
 use crate::state_head::{STATE_ARENA, StateHead};
 use crate::sys::memory::{self, Map, PAGE};
@@ -67,6 +68,9 @@ pub(crate) struct Ledger {
     pub(crate) incarnations: AtomicU64,
     /// Undo log: 1 while a crashed state is put back from the backing.
     pub(crate) putting_back: AtomicU64,
+    /// `auto`: the mechanism in use, by its place among the candidates. The daemon's last commit is where that one looks
+    /// for it.
+    pub(crate) in_use: AtomicU32,
 }
 
 impl Ledger {
@@ -144,7 +148,8 @@ impl Parts {
         self.threads.len / self.thread_slot
     }
 
-    fn end(&self) -> usize {
+    /// The first address behind it all.
+    pub(crate) fn end(&self) -> usize {
         self.threads.end()
     }
 }
@@ -153,6 +158,8 @@ impl Parts {
 pub(crate) struct Region {
     pub(crate) declaration: Declaration,
     pub(crate) parts: Parts,
+    /// `auto`: what pages cost here, once that was measured.
+    pub(crate) prices: Option<Prices>,
     /// The type of the state, for readers in other daemons.
     pub(crate) state_type: TypeId,
     /// Whether other daemons can read it: only then do commits have to mind readers.
@@ -211,8 +218,18 @@ impl Region {
             shared(parts.kept_caches, "caches", true)?;
         }
         let may_be_swapped = memory::has_swap() && memory::lock(parts.state).is_err();
-        let region =
-            Self { declaration, parts, state_type, has_readers, may_be_swapped, state_fd, backing_fd, ledger_fd };
+        let prices = None;
+        let region = Self {
+            declaration,
+            parts,
+            prices,
+            state_type,
+            has_readers,
+            may_be_swapped,
+            state_fd,
+            backing_fd,
+            ledger_fd,
+        };
         region.let_forks_have(false)?;
         Ok(region)
     }

@@ -2,6 +2,8 @@
 
 use crate::crash::Crash;
 use crate::mailbox::Mailbox;
+use crate::mechanism::choice::Choice;
+use crate::mechanism_kind::MechanismKind;
 use crate::policy::Decision;
 use crate::prefault;
 use crate::scene::Answered;
@@ -61,6 +63,12 @@ pub struct Report {
     pub foreign_handler: bool,
     /// What spares cost.
     pub spares: SpareCost,
+    /// The mechanism in use, in the end: the declared one, or what [`MechanismKind::Auto`] has chosen.
+    pub mechanism: MechanismKind,
+    /// What [`MechanismKind::Auto`] has found when it could choose last: before the transaction, or after a crash.
+    pub choice: Option<Choice>,
+    /// Those of its choices that were switches, oldest first.
+    pub switches: Vec<Choice>,
     /// What [`Spare::Auto`](crate::Spare::Auto) picked last, where it was asked to.
     pub picked: Option<Picked>,
 }
@@ -87,8 +95,16 @@ impl Report {
     /// Forgets the transaction before.
     pub(crate) fn clear(&mut self) {
         let recoveries = std::mem::take(&mut self.recoveries);
-        *self = Self { recoveries, ..Self::default() };
+        *self = Self { recoveries, mechanism: self.mechanism, ..Self::default() };
         self.recoveries.clear();
+    }
+
+    /// Takes note of what `auto` has chosen, where it was asked to.
+    pub(crate) fn add_choice(&mut self, choice: Option<Choice>) {
+        if let Some(choice) = choice {
+            self.choice = Some(choice);
+            self.switches.extend(choice.instead_of.map(|_| choice));
+        }
     }
 
     pub(crate) fn add(&mut self, recovery: Recovery) {

@@ -9,6 +9,7 @@ use crate::daemon_core::Core;
 use crate::declaration::{self, Declaration};
 use crate::error::{Error, Result};
 use crate::here;
+use crate::mechanism::auto;
 use crate::mechanism_kind::MechanismKind;
 use crate::prime;
 use crate::recoverable::Recoverable;
@@ -132,7 +133,14 @@ impl<'a> Root<'a> {
             let start = region::address_after(regions.last());
             let readers = several && !daemon.declaration.hidden;
             match Region::map(daemon.declaration, start, daemon.state_type, readers) {
-                Ok(region) => regions.push(region),
+                Ok(mut region) => {
+                    let begun = auto::begin(&mut region);
+                    regions.push(region);
+                    if let Err(error) = begun {
+                        regions.iter().for_each(Region::unmap);
+                        return Err(error);
+                    }
+                }
                 Err(error) => {
                     regions.iter().for_each(Region::unmap);
                     return Err(error);

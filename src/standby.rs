@@ -23,7 +23,6 @@ use crate::here::{self, Source};
 use crate::life::{self, Begin, How, Program};
 use crate::link;
 use crate::mailbox::{self, Mailbox};
-use crate::mechanism;
 use crate::notice::{self, Ending};
 use crate::point::{self, Point};
 use crate::policy::{self, Action, Decision, History, Intensity, RestartPolicy};
@@ -68,7 +67,7 @@ impl Standby<'_> {
             process::exit_now(1);
         }
         prefault::touch(region);
-        mechanism::of(region.declaration.mechanism).ready(region);
+        self.begin.mechanism.ready(region);
         self.history.make_writable();
         if region.declaration.wants_keeper() {
             life::start_keeper(region, mailbox);

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::life::{self, Begin, How, Program};
 use crate::mailbox::Mailbox;
-use crate::mechanism::{Mechanism, Remains};
+use crate::mechanism::{Mechanism, Remains, auto};
 use crate::policy::{Action, Decision, History, Intensity, RestartPolicy};
 use crate::prefault;
 use crate::region::Region;
@@ -96,6 +96,7 @@ fn supervise(
     settings: Settings,
     action: Action,
 ) -> Result<Ended> {
+    let choice = core.choose_mechanism();
     let mechanism = core.mechanism();
     let regions = Arc::clone(&core.regions);
     let region = &regions[core.index];
@@ -103,6 +104,7 @@ fn supervise(
     let commits_before = region.ledger().commit.load(Ordering::Relaxed);
     let mut report = std::mem::take(&mut core.report);
     report.clear();
+    report.add_choice(choice);
 
     let began_ns = clock::now_ns();
     let transaction = region.ledger().incarnations.load(Ordering::Relaxed) + 1;
@@ -129,6 +131,8 @@ fn supervise(
         core,
     };
     let ended = supervision.run(action);
+    // Under `auto` it may be another by now.
+    let mechanism = supervision.mechanism;
     if ended.is_err() {
         // Whatever runs still must not when its state is restored.
         supervision.end_all();
@@ -150,6 +154,7 @@ fn supervise(
     if ended.is_ok() {
         core.measured.add(clock::now_ns() - began_ns, report.crashes);
     }
+    report.mechanism = auto::in_use(region);
     core.report = report;
     ended
 }
@@ -222,6 +227,7 @@ impl Supervision<'_> {
             transaction: self.transaction,
             incarnation: 0,
             seat: 0,
+            mechanism: self.mechanism,
             crash,
             how,
             daemon: process::id(),

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::here::{self, Source};
 use crate::life;
 use crate::mailbox::Mailbox;
-use crate::mechanism::{self, Mechanism};
+use crate::mechanism::Mechanism;
 use crate::peer::Peer;
 use crate::point::{self, Point};
 use crate::prefault;
@@ -54,11 +54,11 @@ pub struct Tx<'a> {
 
 impl<'a> Tx<'a> {
     /// What a bare successor works in: no crash before it, no silence too long, no keeper.
-    pub(crate) fn bare(region: &'a Region, mailbox: &'a Mailbox) -> Self {
+    pub(crate) fn bare(region: &'a Region, mailbox: &'a Mailbox, mechanism: &'static dyn Mechanism) -> Self {
         Self {
             region,
             mailbox,
-            mechanism: mechanism::of(region.declaration.mechanism),
+            mechanism,
             crash: None,
             crashes: 0,
             incarnation: 0,

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::here::{self, Kind};
 use crate::mailbox::End;
 use crate::mechanism;
+use crate::mechanism::auto::{self, Auto};
 use crate::notice::{self, Ending};
 use crate::panics;
 use crate::policy::{self, Action, History};
@@ -155,7 +156,7 @@ impl<'t, 'a> Tree<'t, 'a> {
             }
             return Ok(());
         }
-        let committed = mechanism::of(region.declaration.mechanism).committed(region);
+        let committed = mechanism::in_use(region).committed(region);
         let operations = committed.operations.load(Ordering::Relaxed);
         let crash = notice::read(mailbox, &Ending::Status(status), noticed_ns, operations);
         followed.history.push(crash);
@@ -244,7 +245,7 @@ impl<'t, 'a> Tree<'t, 'a> {
                 foreign.disown()?;
             }
         }
-        mechanism::of(region.declaration.mechanism).recover(region).map_err(failed("finishing a commit under way"))?;
+        mechanism::in_use(region).recover(region).map_err(failed("finishing a commit under way"))?;
         // Keepers of dead transactions become the daemon's.
         process::adopt_orphans(true).map_err(failed("adopting orphans"))?;
         let event = event::eventfd().map_err(failed("an event descriptor"))?;
@@ -259,8 +260,9 @@ impl<'t, 'a> Tree<'t, 'a> {
             restarted: restarts,
             crash,
             drop_result: None,
-            report: Report::default(),
+            report: Report { mechanism: auto::in_use(region), ..Report::default() },
             crew: Crew::new(self.regions, index),
+            auto: Auto::of(region),
             measured: Measured::default(),
             spin_budget: SpinBudget::default(),
             spare_bytes: 0,

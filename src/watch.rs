@@ -153,11 +153,14 @@ impl Supervision<'_> {
 
     /// Does what the process that works asks for; whether it asked.
     pub(crate) fn serve(&mut self) -> Result<bool> {
-        let mailbox = self.region.seat(self.active.as_ref().map_or(0, |member| member.seat));
+        let region = self.region;
+        let mailbox = region.seat(self.active.as_ref().map_or(0, |member| member.seat));
         let Some(request) = link::pending(mailbox) else { return Ok(false) };
+        let began_ns = mailbox.beat_ns.load(Ordering::Relaxed);
+        let mut taken = Taken::Refused;
         let done = if [Request::Commit as u32, Request::CommitInPlace as u32].contains(&request) {
             point::pass(Point::Log);
-            let taken = self.mechanism.take(self.region, mailbox).map_err(failed("making a commit"))?;
+            taken = self.mechanism.take(region, mailbox).map_err(failed("making a commit"))?;
             if taken == Taken::Whole {
                 // What is frozen is older than that.
                 self.fold(0);
@@ -170,8 +173,16 @@ impl Supervision<'_> {
             request == Request::Keep as u32 && self.mechanism.put_back(self.region)
         };
         // The time that the daemon took is not the transaction's silence.
-        mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
+        let now_ns = clock::now_ns();
+        mailbox.beat_ns.store(now_ns, Ordering::Relaxed);
         link::answer(mailbox, if done { ANSWER_DONE } else { ANSWER_REFUSED });
+        // The transaction goes on meanwhile. It gave a sign of life when it began with what it asked for.
+        let took_ns = now_ns.saturating_sub(began_ns);
+        match (&mut self.core.auto, taken) {
+            (Some(auto), Taken::Part) => auto.took_piece(took_ns),
+            (Some(auto), Taken::Whole) => auto.committed(region, self.mechanism, took_ns),
+            _ => {}
+        }
         Ok(true)
     }
 }

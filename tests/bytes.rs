@@ -35,8 +35,14 @@ fn main() -> ExitCode {
 fn random_programs_equal_their_model() {
     let cases = std::env::var("CRASHBED_BYTES_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300);
     for mechanism in MechanismKind::ALL {
-        // The undo log's check mode has each commit looked at for writes that were not declared.
-        for mode in if mechanism.needs_declared_writes() { &["plain", "checked"][..] } else { &["plain"] } {
+        let modes = match mechanism {
+            // Each commit is looked at for writes that were not declared.
+            MechanismKind::UndoLog => &["plain", "checked"][..],
+            // Another mechanism is taken as often as can be.
+            MechanismKind::Auto => &["plain", "switching"],
+            _ => &["plain"],
+        };
+        for mode in modes {
             for first in (0..cases).step_by(usize::try_from(BATCH).expect("a small number")) {
                 let count = BATCH.min(cases - first);
                 let argument = format!("{mechanism} {mode} {SEED} {first} {count}");

@@ -146,6 +146,11 @@ impl Program {
         }
     }
 
+    /// How many commits before the last one are kept; none where `auto` is to switch and nobody asks for them.
+    fn kept(&self) -> u8 {
+        if self.mechanism == MechanismKind::Auto && self.answer != 6 { 0 } else { u8::try_from(KEPT).unwrap_or(0) }
+    }
+
     fn policy(&self) -> Box<dyn RestartPolicy + Send> {
         match self.answer {
             0 => Box::new(ZeroState),
@@ -295,11 +300,12 @@ fn program() -> crashbed::Result<()> {
     let program = Program::read(support::argument().trim_end_matches("wrong"));
     let declaration = Declaration::new("d", MIB)
         .mechanism(program.mechanism)
+        .switches_always(true)
         .spare(program.spare)
         .scratch(MIB)
         // Who was killed has a page table still, or none.
         .keeper(program.answer.is_multiple_of(2))
-        .kept_commits(u8::try_from(KEPT).unwrap_or(0))
+        .kept_commits(program.kept())
         .heartbeat(Duration::from_secs(30))
         .intensity(Intensity::UNLIMITED);
     Root::new()

@@ -25,6 +25,7 @@ fn trial(number: u64) -> Trial {
         notice: Some("pidfd".into()),
         crash: None,
         started_by: None,
+        mechanism_in_use: None,
         spare_processor_ns: None,
         spare_memory_bytes: None,
         daemon_private_bytes: None,

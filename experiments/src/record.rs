@@ -76,6 +76,9 @@ pub struct Trial {
     /// How the first successor really started: `cold`, `warm`, `hot`; null where there was none.
     #[serde(default)]
     pub started_by: Option<String>,
+    /// The mechanism in use in the end: where the level is `auto`, what was chosen; null where there was no transaction.
+    #[serde(default)]
+    pub mechanism_in_use: Option<String>,
     /// Processor time that spares used before they took over, for each recovery of the transaction; null where no spare
     /// was forked.
     #[serde(default)]

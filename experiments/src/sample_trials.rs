@@ -21,6 +21,7 @@ pub(crate) fn trial(number: u64, levels: Levels) -> Trial {
         notice: crashed.then(|| if number.is_multiple_of(9) { "heartbeat" } else { "handler" }.to_owned()),
         crash: None,
         started_by: crashed.then(|| "cold".to_owned()),
+        mechanism_in_use: None,
         spare_processor_ns: None,
         spare_memory_bytes: None,
         daemon_private_bytes: None,

@@ -31,7 +31,16 @@ fn run(name: &str, policies: &[&str], factors: &str) -> Results {
     std::fs::write(folder.path().join("suite.toml"), suite).unwrap();
     let output = crashbed(folder.path(), &["run", "suite.toml", "--out", "out"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    results::load(&folder.path().join("out")).unwrap()
+    let results = results::load(&folder.path().join("out")).unwrap();
+    for trial in &results.trials {
+        // Under `auto` it is one of those that it chooses from.
+        let (level, used) = (trial.levels.mechanism.as_str(), trial.mechanism_in_use.as_deref());
+        let chosen = ["copy-on-write", "full-copy", "dirty-pages"];
+        let expected = if level == "auto" { &chosen[..] } else { &[level] };
+        assert!(used.is_none_or(|used| expected.contains(&used)), "{trial:?}");
+        assert!(used.is_some() || trial.crashes > 0, "{trial:?}");
+    }
+    results
 }
 
 /// What a policy may make of a crash that does not come back.

@@ -4,7 +4,7 @@ use super::board::Board;
 use super::{BareNotice, BareStart};
 use crate::here::{self, Kind, Source};
 use crate::mailbox::Mailbox;
-use crate::mechanism;
+use crate::mechanism::Mechanism;
 use crate::panics;
 use crate::prefault;
 use crate::region::Region;
@@ -21,6 +21,7 @@ pub(super) type FirstOperation<'a> = dyn Fn(&Tx<'_>, u64) + 'a;
 pub(super) struct Role<'a> {
     pub(super) region: &'a Region,
     pub(super) mailbox: &'a Mailbox,
+    pub(super) mechanism: &'static dyn Mechanism,
     pub(super) board: &'a Board,
     pub(super) notice: BareNotice,
     pub(super) start: BareStart,
@@ -102,7 +103,7 @@ fn enter(role: Role<'_>) {
         process::exit_now(1);
     }
     // SAFETY: this process has not borrowed anything from the state yet.
-    if unsafe { mechanism::of(role.region.declaration.mechanism).enter(role.region) }.is_err() {
+    if unsafe { role.mechanism.enter(role.region) }.is_err() {
         process::exit_now(1);
     }
 }
@@ -166,7 +167,7 @@ pub(super) fn work(time: Duration) {
 
 /// The successor, to the end of its first operation.
 pub(super) fn succeed(role: Role<'_>, first_operation: &FirstOperation<'_>) {
-    let Role { region, mailbox, board, start, .. } = role;
+    let Role { region, mailbox, mechanism, board, start, .. } = role;
     let mut faults_before = 0;
     if start == BareStart::Cold {
         board.started_ns.store(clock::now_ns(), Ordering::Relaxed);
@@ -190,7 +191,7 @@ pub(super) fn succeed(role: Role<'_>, first_operation: &FirstOperation<'_>) {
         board.started_ns.store(clock::now_ns(), Ordering::Relaxed);
     }
     let root = region.head().root.load(Ordering::Relaxed);
-    let tx = Tx::bare(region, mailbox);
+    let tx = Tx::bare(region, mailbox, mechanism);
     if panics::catch(|| first_operation(&tx, root)).is_err() {
         process::exit_now(1);
     }

@@ -34,7 +34,17 @@ pub(super) fn lap(
     mailbox.prepare(0, 0, clock::now_ns());
     // The handler lets the successor go by itself, where there is one and nothing is to be copied back before.
     let direct = start != BareStart::Cold && notice == BareNotice::Signal && !is_copied_back(region);
-    let role = Role { region, mailbox, board, notice, start, direct, work, daemon: process::id() };
+    let role = Role {
+        region,
+        mailbox,
+        mechanism: core.mechanism(),
+        board,
+        notice,
+        start,
+        direct,
+        work,
+        daemon: process::id(),
+    };
     let succeed = || child::succeed(role, first_operation);
 
     let _processors = Kept::of_this_process();
@@ -145,7 +155,7 @@ fn outwait(core: &Core, board: &Board, deadline: Duration) -> Result<()> {
 }
 
 fn committed(region: &Region) -> usize {
-    std::ptr::from_ref(mechanism::of(region.declaration.mechanism).committed(region)) as usize
+    std::ptr::from_ref(mechanism::in_use(region).committed(region)) as usize
 }
 
 /// Whether the last commit lies elsewhere than the state (full copy: in its slot).

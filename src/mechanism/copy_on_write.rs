@@ -20,7 +20,7 @@
 //! transaction that dies has no part in it. One that does not wait for the last answer keeps its private copies, and
 //! drops those that it has not written again before its next commit.
 
-use super::page_log::{PageLog, differs};
+use super::page_log::{self, PageLog, differs};
 use super::stage::{self, Asked, Piece};
 use super::{Mechanism, Remains, Slot, Taken, Until};
 use crate::gate;
@@ -96,6 +96,10 @@ impl Mechanism for CopyOnWrite {
         log.decide();
         apply(region, &log)?;
         Ok(Taken::Whole)
+    }
+
+    fn written(&self, _: &Region, _: bool) -> Option<usize> {
+        Some(page_log::decided())
     }
 
     fn committed<'a>(&self, region: &'a Region) -> &'a StateHead {

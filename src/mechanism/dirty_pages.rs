@@ -31,6 +31,7 @@
 //!
 //! Without waiting, a transaction stages the pages too (`stage.rs`), asks, protects, and goes on.
 
+use super::full_copy::copy_state;
 use super::page_log::{self, PageLog, copy, differs};
 use super::stage::{self, Asked, Piece};
 use super::{Mechanism, Remains, Slot, Taken, Until, backing_to_read};
@@ -161,6 +162,15 @@ impl Mechanism for DirtyPages {
             gate::let_waiting_in(region)?;
         }
         Ok(Taken::Whole)
+    }
+
+    fn written(&self, _: &Region, _: bool) -> Option<usize> {
+        Some(page_log::decided())
+    }
+
+    fn take_over(&self, region: &Region) {
+        copy_state(region, region.parts.state, shadow(region), Point::Switch);
+        UNKNOWN.store(false, Ordering::Relaxed);
     }
 
     fn committed<'a>(&self, region: &'a Region) -> &'a StateHead {

@@ -18,6 +18,7 @@
 //! The free slot takes the crashed state when the program is to decide about it. Readers in other daemons are let in
 //! between two commits only, since the state part is the transaction's working memory.
 
+use super::page_log::differs;
 use super::{Mechanism, Remains, Slot, Taken, Until, backing_to_read};
 use crate::copy::{self, Way};
 use crate::gate;
@@ -56,7 +57,7 @@ const MOST_BLOCKS: usize = 512;
 
 /// Copies a state, but for its free pages, in two halves, and passes `between` in the middle, so that a fault can strike
 /// there.
-fn copy_state(region: &Region, from: Span, to: Span, between: Point) {
+pub(super) fn copy_state(region: &Region, from: Span, to: Span, between: Point) {
     // SAFETY: state and slots are mapped in the daemon, and no thread of a transaction runs.
     let free = unsafe { region.free_pages(from, MOST_BLOCKS) };
     let way = Way::of(free.others(0..from.len).map(|run| run.len()).sum());
@@ -120,6 +121,21 @@ impl Mechanism for FullCopy {
         region.ledger().commit.store(next, Ordering::Release);
         gate::let_waiting_in(region)?;
         Ok(Taken::Whole)
+    }
+
+    fn written(&self, region: &Region, may_look: bool) -> Option<usize> {
+        may_look.then(|| {
+            let last = last_commit(region);
+            let (new, old) = (slot(region, last), slot(region, last.saturating_sub(1)));
+            // SAFETY: the slots are mapped in the daemon, which writes to them at the next commit only.
+            let free = unsafe { region.free_pages(new, MOST_BLOCKS) };
+            let pages = free.others(0..new.len).flat_map(|run| run.step_by(PAGE));
+            pages.filter(|at| differs(new.part(*at, PAGE), old.part(*at, PAGE))).count()
+        })
+    }
+
+    fn take_over(&self, region: &Region) {
+        copy_state(region, region.parts.state, slot(region, last_commit(region)), Point::Switch);
     }
 
     fn committed<'a>(&self, region: &'a Region) -> &'a StateHead {

@@ -4,11 +4,15 @@
 //! in the daemon it makes them true, restores, and finishes what a dead daemon left half done. The transaction cannot
 //! write what it will be restored from.
 
+pub(crate) mod auto;
+pub(crate) mod choice;
 mod copy_on_write;
 mod dirty_pages;
 mod fork;
 mod full_copy;
+pub(crate) mod measured;
 pub(crate) mod page_log;
+mod prices;
 pub(crate) mod stage;
 mod undo_log;
 
@@ -116,6 +120,16 @@ pub(crate) trait Mechanism: Sync {
     /// In the daemon: takes what the transaction staged, and makes the commit true when it is all there.
     fn take(&self, region: &Region, mailbox: &Mailbox) -> Result<Taken, Errno>;
 
+    /// In the daemon: how many pages the commit that it has just made true has changed; `None` where it would have to
+    /// look, and `may_look` is false.
+    fn written(&self, _: &Region, _may_look: bool) -> Option<usize> {
+        None
+    }
+
+    /// In the daemon: lays the last commit, which another mechanism has made and the state part holds, where this one
+    /// looks for it. What the other one needs of the backing to restore it stays as it is.
+    fn take_over(&self, _: &Region) {}
+
     /// In the daemon: the head of the last commit.
     fn committed<'a>(&self, region: &'a Region) -> &'a StateHead;
 
@@ -167,6 +181,12 @@ unsafe fn backing_to_read(region: &Region, part: Span) -> Result<&[u8], Errno> {
     Ok(unsafe { std::slice::from_raw_parts(part.start as *const u8, part.len) })
 }
 
+/// The mechanism that a region is under. Not to be asked in a transaction, which knows it by its
+/// [`Begin`](crate::life::Begin).
+pub(crate) fn in_use(region: &Region) -> &'static dyn Mechanism {
+    of(auto::in_use(region))
+}
+
 /// The mechanism of this kind.
 pub(crate) fn of(kind: MechanismKind) -> &'static dyn Mechanism {
     match kind {
@@ -175,5 +195,7 @@ pub(crate) fn of(kind: MechanismKind) -> &'static dyn Mechanism {
         MechanismKind::DirtyPages => &dirty_pages::DirtyPages,
         MechanismKind::UndoLog => &undo_log::UndoLog,
         MechanismKind::Fork => &fork::Fork,
+        // What it begins with, where there is no region to ask.
+        MechanismKind::Auto => &copy_on_write::CopyOnWrite,
     }
 }

@@ -35,6 +35,14 @@ const END: u32 = u32::MAX;
 /// How many pages of the commit under way the log holds. The daemon's own; a successor starts with an empty log.
 static FILLED: AtomicUsize = AtomicUsize::new(0);
 
+/// How many pages the last commit had that was decided. The daemon's own.
+static DECIDED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many pages the commit had that this daemon has decided last.
+pub(super) fn decided() -> usize {
+    DECIDED.load(Ordering::Relaxed)
+}
+
 /// Bytes of a table of page numbers, for a target of so many bytes.
 const fn table_len(bytes: usize) -> usize {
     (bytes / PAGE * size_of::<u32>()).next_multiple_of(PAGE)
@@ -191,6 +199,7 @@ impl<'a> PageLog<'a> {
             self.log.set_number(filled, END);
         }
         self.save(filled);
+        DECIDED.store(filled, Ordering::Relaxed);
         FILLED.store(0, Ordering::Relaxed);
         // All of that comes first, for the compiler too; a process that dies loses no store that it made.
         compiler_fence(Ordering::SeqCst);

@@ -32,13 +32,13 @@ const OUTLIVES: usize = 9;
 /// Whether step so-and-so has struck.
 const STRUCK: usize = 64;
 
-/// How many commits before the last one are kept; none in check mode.
+/// How many commits before the last one are kept; none in check mode, and none where `auto` is to switch.
 const KEPT: u8 = 2;
 
 static BOARD: OnceLock<Board> = OnceLock::new();
 
 /// Where processes die: transactions, then daemons.
-const POINTS: [Point; 9] = [
+const POINTS: [Point; 11] = [
     Point::Stage,
     Point::Staged,
     Point::Forked,
@@ -47,6 +47,8 @@ const POINTS: [Point; 9] = [
     Point::Log,
     Point::Apply,
     Point::Acknowledge,
+    Point::Switch,
+    Point::Switched,
     Point::DaemonRestore,
 ];
 
@@ -367,7 +369,8 @@ pub(crate) fn play() -> crashbed::Result<()> {
         .mechanism(mechanism)
         .check_declared(*mode == "checked")
         .undo_log(MIB)
-        .kept_commits(if *mode == "checked" { 0 } else { KEPT })
+        .kept_commits(if ["checked", "switching"].contains(mode) { 0 } else { KEPT })
+        .switches_always(*mode == "switching")
         .scratch(0)
         .heartbeat(Duration::from_secs(30))
         .intensity(Intensity::UNLIMITED);

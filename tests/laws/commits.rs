@@ -90,6 +90,7 @@ fn check(state: &Linked, operations: u64, board: &Board) {
 fn declaration() -> Declaration {
     Declaration::new("d", MIB)
         .mechanism(mechanism_and_spare().0)
+        .switches_always(true)
         .spare(mechanism_and_spare().1)
         .heartbeat(Duration::from_millis(300))
         .intensity(Intensity::UNLIMITED)

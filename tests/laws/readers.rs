@@ -53,7 +53,11 @@ const ENOUGH: u64 = 60;
 
 fn declaration() -> Declaration {
     let (mechanism, spare) = mechanism_and_spare();
-    Declaration::new("writer", MIB).mechanism(mechanism).spare(spare).intensity(Intensity::UNLIMITED)
+    Declaration::new("writer", MIB)
+        .mechanism(mechanism)
+        .switches_always(true)
+        .spare(spare)
+        .intensity(Intensity::UNLIMITED)
 }
 
 /// Every seventh time, the daemon dies in the middle of making a commit true.

@@ -17,6 +17,7 @@ pub(crate) mod fault;
 pub(crate) mod held;
 pub(crate) mod mask;
 pub(crate) mod state;
+pub(crate) mod step;
 
 use crashbed::Heap;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -248,10 +249,11 @@ pub(crate) fn mechanism_and_spare() -> (crashbed::MechanismKind, crashbed::Spare
     (mechanism, words.next().map_or(crashbed::Spare::Cold, |word| word.parse().expect("a spare")))
 }
 
-/// A daemon of two mebibytes called `d`, with the mechanism and the spare that the scenario was given.
+/// A daemon of two mebibytes called `d`, with the mechanism and the spare that the scenario was given; `auto` takes another
+/// mechanism as often as it can.
 pub(crate) fn declaration() -> crashbed::Declaration {
     let (mechanism, spare) = mechanism_and_spare();
-    crashbed::Declaration::new("d", 2 * crashbed::MIB).mechanism(mechanism).spare(spare)
+    crashbed::Declaration::new("d", 2 * crashbed::MIB).mechanism(mechanism).switches_always(true).spare(spare)
 }
 
 /// The words behind mechanism and spare, as numbers.

@@ -1,19 +1,16 @@
 //! Killed at one instruction after the other of a declaration, a write, an allocation, a release, and a commit.
 //!
-//! The processor traps after each instruction while its trap flag is set; the handler counts, and kills the process when its
-//! turn has come. In a build without optimisation there are tens of thousands of instructions, each of which takes some
+//! In a build without optimisation there are tens of thousands of instructions, each of which takes some
 //! microseconds, so that a few are tried; `CRASHBED_UNDO_TRIES=1600 cargo test --release --test undo -- instruction` tries
 //! up to so many of each part, which is all of most, in some minutes.
 
 use crate::declaration;
 use crate::support::board::Board;
-use crate::support::fault::Fault;
 use crate::support::start;
+use crate::support::step::step;
 use crashbed::{Daemon, Failure, LoggedVec, Outcome, Recoverable, Root, Tx};
 use crashbed_policies::CheckpointResume;
-use std::arch::asm;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 const IN_FLIGHT: usize = 0;
@@ -26,34 +23,6 @@ const LENGTHS: usize = 16;
 
 /// The parts. An epoch's first allocation logs the heap's head as well.
 const PARTS: [&str; 6] = ["first allocation", "declared write", "push", "block", "replaced box", "commit"];
-
-/// Instructions left until the kill.
-static LEFT: AtomicI64 = AtomicI64::new(0);
-static PASSED: AtomicU64 = AtomicU64::new(0);
-
-extern "C" fn on_trap(_: i32) {
-    PASSED.fetch_add(1, Relaxed);
-    if LEFT.fetch_sub(1, Relaxed) == 0 {
-        Fault::Kill.strike();
-    }
-}
-
-/// Runs `work` instruction by instruction, and kills this process after `count` of them; answers how many there were.
-fn step(count: u64, work: impl FnOnce()) -> u64 {
-    // SAFETY: all-zero is a valid action.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = on_trap as extern "C" fn(i32) as usize;
-    // SAFETY: the action is valid, and its handler only counts and kills.
-    unsafe { libc::sigaction(libc::SIGTRAP, &raw const action, std::ptr::null_mut()) };
-    LEFT.store(i64::try_from(count).unwrap_or(i64::MAX), Relaxed);
-    PASSED.store(0, Relaxed);
-    // SAFETY: sets the trap flag: this process traps after each instruction, into the handler above.
-    unsafe { asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq") };
-    work();
-    // SAFETY: clears it again.
-    unsafe { asm!("pushfq", "and qword ptr [rsp], -257", "popfq") };
-    PASSED.load(Relaxed)
-}
 
 #[derive(Clone, Debug, Default, PartialEq, Recoverable)]
 struct State {

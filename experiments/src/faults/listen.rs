@@ -44,6 +44,8 @@ pub fn point_name(point: Point) -> &'static str {
         Point::Flipped => "commit-flipped",
         Point::Acknowledge => "commit-acknowledge",
         Point::DaemonRestore => "restore-daemon",
+        Point::Switch => "switch-under-way",
+        Point::Switched => "switch-done",
         Point::Released => "hand-over-released",
         Point::Forked => "commit-forked",
         Point::Freeze => "freeze",

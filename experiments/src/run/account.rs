@@ -13,6 +13,7 @@ pub(super) fn account(own: &[Recovery], report: &Report, end: TrialReply) -> Tri
         further: own.iter().skip(1).map(|own| own.crash.to_string()).collect(),
         times: first.map(times),
         started_by: first.filter(|first| first.started_ns != 0).map(|first| first.started_by.name().to_owned()),
+        mechanism_in_use: Some(report.mechanism.name().to_owned()),
         take_over_faults: first.filter(|first| first.first_operation_ns != 0).map(|first| first.faults),
         spare_processor_ns: (spares.forked > 0).then(|| spares.processor_ns / report.crashes.max(1)),
         spare_memory_bytes: (spares.memory_bytes > 0).then_some(spares.memory_bytes),

@@ -146,6 +146,7 @@ impl Judge<'_> {
             notice: first.map(|crash| crash.notice.clone()),
             crash: first.map(|crash| crash.words.clone()),
             started_by: reply.started_by,
+            mechanism_in_use: reply.mechanism_in_use,
             spare_processor_ns: reply.spare_processor_ns,
             spare_memory_bytes: reply.spare_memory_bytes,
             daemon_private_bytes: reply.daemon_private_bytes,

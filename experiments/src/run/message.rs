@@ -131,6 +131,8 @@ pub struct TrialReply {
     pub times: Option<Times>,
     /// How the first successor really started; `None` where there was none.
     pub started_by: Option<String>,
+    /// The mechanism in use in the end; `None` where there was no transaction.
+    pub mechanism_in_use: Option<String>,
     /// Its page faults from the take-over to its first operation done; `None` where it did none.
     pub take_over_faults: Option<u64>,
     /// Processor time of spares for each recovery of the transaction; `None` where none was forked.

@@ -1,7 +1,7 @@
 //! A tree that plays a program in one of the ways, again and again, and what its processes note of it.
 
 use super::super::process::{Child, Shared};
-use super::search::{Case, Kept, MOST_DEPTH, Run, Search};
+use super::search::{Case, Kept, MOST_LEVELS, Run, Search};
 use super::{MeasureError, Way};
 use crate::faults::trigger::monotonic_ns;
 use crashbed::{Daemon, Declaration, Error, Intensity, MIB, Outcome, RestartPolicy, Root};
@@ -27,7 +27,7 @@ pub(super) struct Figures {
 }
 
 /// What the processes of a tree share about the present lap; no crash takes it back.
-pub(super) struct Board(Shared<[AtomicU64; COMMITS_NS + MOST_DEPTH as usize]>);
+pub(super) struct Board(Shared<[AtomicU64; COMMITS_NS + MOST_LEVELS]>);
 
 /// The last instant before the newest crash, as long as no step has followed it.
 const FAULT_NS: usize = 0;

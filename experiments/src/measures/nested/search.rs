@@ -13,7 +13,8 @@ use crate::faults::trigger::monotonic_ns;
 use crashbed::{Failure, Recoverable, Tx};
 
 /// The most levels of a program.
-pub(super) const MOST_DEPTH: u64 = 32;
+pub(super) const MOST_LEVELS: usize = 32;
+pub(super) const MOST_DEPTH: u64 = MOST_LEVELS as u64;
 /// Words of a level's locals: 16 KiB.
 const WORDS: usize = 2048;
 
