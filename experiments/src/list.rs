@@ -43,9 +43,9 @@ mod tests {
         for name in names {
             let lines = list.lines().filter(|line| line.trim_start().split(' ').next() == Some(name));
             let lines: Vec<_> = lines.filter(|line| line.starts_with("  ")).collect();
-            // `documents` is a suite and a workload, `poison` a suite and a fault, `none` a fault and a load, `auto` a mechanism
-            // and a spare.
-            let twice = ["documents", "poison", "none", "auto"].contains(&name);
+            // `documents` is a suite and a workload, `poison` a suite and a fault, `nested` and `goodput` a suite and a
+            // measure, `none` a fault and a load, `auto` a mechanism and a spare.
+            let twice = ["documents", "poison", "nested", "goodput", "none", "auto"].contains(&name);
             assert_eq!(lines.len(), if twice { 2 } else { 1 }, "{name}");
             assert!(lines[0].trim().len() > name.len() + 5, "{name}");
         }
