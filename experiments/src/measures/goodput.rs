@@ -150,7 +150,7 @@ impl Goodput {
             commits: share("commits", "share of the lap in commits that became true, and in slower steps after them"),
             restarts: share(
                 "restarts",
-                "share of the lap from a crash to its successor, and in slower steps after that",
+                "share of the lap from a crash to its successor, and in steps that are slower than after a commit",
             ),
             lost: share("lost", "share of the lap in work that was lost, commits that did not become true included"),
             step: row("step", Unit::Ns, "a step by itself: the mean of 60 before the lap, without commit and crash"),
@@ -166,7 +166,7 @@ impl Goodput {
             restart_cost: row(
                 "restart-cost",
                 Unit::Ns,
-                "that mean, and by how much longer the two steps after a restart take in the mean of a lap",
+                "that mean, and by how much longer the two steps after a restart take than those after a commit, in the mean",
             ),
             between: row("between-crashes", Unit::Ns, "time of a lap over its crashes"),
             crashes: row("crashes", Unit::Count, "crashes in a lap"),

@@ -7,7 +7,8 @@
 //!
 //! Each stretch of time is in one of the four, and together they are the lap. Steps are kept once a commit holds them;
 //! what none holds at the end is lost. The first steps after a commit or a restart, which touch each page for the first
-//! time, take longer than those after them: of kept steps, that is a cost of the commit or restart, and counts there.
+//! time, take longer than those after them: of kept steps, that is a cost of the commit, or, by how much it is more after a
+//! restart, of that, and counts there.
 
 /// Words of an entry.
 pub(super) const WORDS: usize = 19;
@@ -199,10 +200,17 @@ impl Entry {
         self.ended_ns - self.began_ns
     }
 
-    /// By how much steps were slower after commits and after restarts; no less than nothing, as on a machine that happens
-    /// to be faster then.
+    /// By how much the first steps of a kept stretch were slower: as after a commit, of each stretch, and by how much more
+    /// after a restart. No less than nothing, as on a machine that happens to be faster then.
+    ///
+    /// The formula has a commit for each kept stretch, also for one that a restart precedes. What that stretch pays as one
+    /// that a commit precedes is a cost of its commit, or it would be counted twice.
     fn after_ns(&self) -> [u64; 2] {
-        [self.after_commits_ns, self.after_restarts_ns].map(|late| u64::try_from(late).unwrap_or(0))
+        let [commits, restarts] =
+            [self.after_commits_ns, self.after_restarts_ns].map(|late| u64::try_from(late).unwrap_or(0));
+        let mean = commits.checked_div(self.commits - self.kept_after_restart).unwrap_or(0);
+        let as_after_commits = restarts.min(mean * self.kept_after_restart);
+        [commits + as_after_commits, restarts - as_after_commits]
     }
 
     /// Where the lap's time went: kept steps, commits, restarts, lost work.
@@ -216,11 +224,10 @@ impl Entry {
     pub(super) fn commit_ns(&self) -> Option<(u64, u64)> {
         let wait_ns = self.commits_ns.checked_div(self.commits)?;
         // The lap begins as after a commit, too.
-        let after = self.after_ns()[0].checked_div(self.commits - self.kept_after_restart);
-        Some((wait_ns, wait_ns + after.unwrap_or(0)))
+        Some((wait_ns, wait_ns + self.after_ns()[0] / self.commits))
     }
 
-    /// The same of a restart.
+    /// The same of a restart, beyond what a commit costs anyway.
     pub(super) fn restart_ns(&self) -> Option<(u64, u64)> {
         let wait_ns = self.restarts_ns.checked_div(self.crashes)?;
         let after = self.after_ns()[1].checked_div(self.kept_after_restart);

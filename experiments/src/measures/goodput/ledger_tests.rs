@@ -103,16 +103,17 @@ fn steps_that_are_slower_at_first_are_a_cost_of_what_they_come_after() {
     ledger.did(3);
     ledger.commit_begins(1_350);
     ledger.commit_done(1_380, 3);
-    // A crash 20 into the next step, a restart of 500, and a step that takes 9 longer.
+    // A crash 20 into the next step, a restart of 500, and a step that takes 80 longer: 30 more than it would after a
+    // commit.
     ledger.succeed(1_400, 1_900, 3);
-    ledger.first_steps(2_009, 1);
+    ledger.first_steps(2_080, 1);
     ledger.did(4);
-    ledger.commit_begins(2_009);
-    ledger.commit_done(2_019, 4);
-    ledger.end(2_019);
+    ledger.commit_begins(2_080);
+    ledger.commit_done(2_090, 4);
+    ledger.end(2_090);
     let entry = ledger.entry();
-    assert_eq!((entry.kept_steps, entry.spent_ns()), (4, [400, 40 + 50, 500 + 9, 20]));
-    assert_eq!((entry.commit_ns(), entry.restart_ns()), (Some((20, 20 + 50)), Some((500, 500 + 9))));
+    assert_eq!((entry.kept_steps, entry.spent_ns()), (4, [400, 40 + 50 + 50, 500 + 30, 20]));
+    assert_eq!((entry.commit_ns(), entry.restart_ns()), (Some((20, 20 + 50)), Some((500, 500 + 30))));
 }
 
 #[test]
