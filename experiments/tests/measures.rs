@@ -192,6 +192,33 @@ fn a_run_of_goodput_answers_with_the_best_interval_and_daly() {
     assert!(out.join("plots/goodput.png").exists() && out.join("plots/goodput.svg").exists());
 }
 
+/// Whatever the machine does, how many steps are done again follows from where the crash strikes and from what is kept.
+#[test]
+fn nested_calls_lose_what_their_way_does_not_keep() {
+    let said = round("nested", 3, r#"{"depth": 4, "steps": 10, "kept": [0, 3], "hidden": 2}"#);
+    let figures = |row: &Value| samples(row);
+    let at = |row: &str, way: &str, level: &str, place: u64, kept: u64| {
+        let fits = |said: &&Value| {
+            let levels = &said["levels"];
+            said["row"] == row && levels["way"] == way && levels[level] == place && levels["kept"] == kept
+        };
+        let found: Vec<_> = said.iter().filter(fits).map(figures).collect();
+        assert!(!found.is_empty(), "{row} of {way} at {level} {place}, {kept} kept");
+        found
+    };
+    for level in [0, 2, 3] {
+        // Six of its own ten, the crash's own included, and all of the levels before where nothing of them is kept.
+        for (way, again) in [("fork", 6), ("by-hand", 6), ("start-over", 10 * level + 6)] {
+            assert!(at("again", way, "crash-at", level, 0).iter().all(|laps| laps == &[again; 3]), "{way} at {level}");
+        }
+    }
+    // Two levels above its crash: resumed once, gone back by one, then by two, each time to do the last levels again.
+    assert_eq!(at("crashes", "fork", "hidden", 2, 3), [[3; 3]]);
+    assert_eq!(at("again", "fork", "hidden", 2, 3), [[10 + 20 + 30; 3]]);
+    let wrong = said.iter().filter(|said| said["row"] == "wrong");
+    assert!(wrong.flat_map(figures).all(|wrong| wrong == 0));
+}
+
 #[test]
 fn a_heartbeat_is_missed_by_those_that_hang() {
     let settings = r#"{"deadlines_ms": [20, 200], "operation_us": [50, 200], "hangs": 2}"#;
@@ -209,7 +236,7 @@ fn a_heartbeat_is_missed_by_those_that_hang() {
 
 #[test]
 fn a_killed_round_leaves_nothing_running() {
-    for name in ["pool", "erlang", "live", "storm", "steady", "heartbeat", "goodput"] {
+    for name in ["pool", "erlang", "live", "storm", "steady", "heartbeat", "goodput", "nested"] {
         // A storm has a limit.
         let laps = if name == "storm" { 600 } else { 100_000 };
         let folder = tempfile::tempdir().unwrap();
