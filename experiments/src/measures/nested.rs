@@ -149,7 +149,7 @@ fn rows(way: Way, depth: u64, kept: u8, case: Case, figures: Figures) -> Vec<Sai
             "memory",
             Unit::Bytes,
             bytes,
-            "private memory of all processes of the transaction, at its deepest",
+            "memory of all processes of the transaction at its deepest, what is shared counted by its parts",
         )],
         Case::Clean => vec![
             row("took", Unit::Ns, took_ns, "a transaction without a crash"),

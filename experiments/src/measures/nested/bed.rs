@@ -78,23 +78,22 @@ impl Board {
         }
     }
 
-    /// Notes the private memory of all children of this process's parent; 0 where the kernel does not say.
+    /// Notes the memory of all children of this process's parent; 0 where the kernel does not say.
     pub(super) fn weigh(&self) {
         self.0[BYTES].store(siblings_bytes().unwrap_or(0), Relaxed);
     }
 }
 
-/// Bytes that only one of the transaction's processes has, all of them together.
+/// Bytes that the transaction's processes have, what several have counted by its parts (`Pss`, proc_pid_smaps(5)).
 fn siblings_bytes() -> Option<u64> {
     let daemon = Process::new(std::os::unix::process::parent_id().cast_signed()).ok()?;
     let siblings = daemon.task_main_thread().ok()?.children().ok()?;
-    let private = |pid: u32| -> Option<u64> {
+    let share = |pid: u32| -> Option<u64> {
         let rollup = Process::new(pid.cast_signed()).ok()?.smaps_rollup().ok()?;
         let map = rollup.memory_map_rollup.0.first()?;
-        let of = |name: &str| map.extension.map.get(name).copied();
-        Some(of("Private_Clean")? + of("Private_Dirty")?)
+        map.extension.map.get("Pss").copied()
     };
-    Some(siblings.into_iter().filter_map(private).sum())
+    Some(siblings.into_iter().filter_map(share).sum())
 }
 
 /// A tree to measure.
