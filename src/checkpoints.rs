@@ -14,13 +14,11 @@
 use crate::crash::Crash;
 use crate::crew::Member;
 use crate::error::{Error, Result};
-use crate::frozen::Order;
-use crate::life::How;
 use crate::mailbox::{Mailbox, SEATS};
+use crate::mechanism::fork::Order;
 use crate::notice::{self, Ending};
-use crate::standby;
 use crate::supervise::{Supervision, failed};
-use crate::sys::{clock, event, process};
+use crate::sys::{event, process};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -79,7 +77,7 @@ impl Supervision<'_> {
 
     /// The fork of the process that works, where it has one: its seat, and its id.
     pub(crate) fn forked(&self) -> Option<(usize, i32)> {
-        if !self.mechanism.forks() {
+        if !self.region.declaration.forks() {
             return None;
         }
         let successor = self.mailbox().chain.successor.load(Ordering::Acquire) as usize;
@@ -118,7 +116,7 @@ impl Supervision<'_> {
 
     /// Sets the pool right. To be called while no process may take a seat.
     pub(crate) fn set_pool(&mut self) {
-        if self.mechanism.forks() {
+        if self.region.declaration.forks() {
             self.region.pool().set(self.region.seats(), |seat| !self.is_taken(seat));
             self.checkpoints.taken =
                 (SEATS..self.region.seats()).filter(|seat| self.is_taken(*seat)).map(|s| 1 << s).sum();
@@ -127,7 +125,7 @@ impl Supervision<'_> {
 
     /// The process that works waits for a seat: waits until there is one. False where it waits in vain.
     pub(crate) fn free_seat_for_a_fork(&mut self) -> Result<bool> {
-        if !self.mechanism.forks() {
+        if !self.region.declaration.forks() {
             return Ok(false);
         }
         loop {
@@ -173,37 +171,27 @@ impl Supervision<'_> {
     }
 
     /// Has the newest frozen process go on; false where there is none.
-    pub(crate) fn wake_checkpoint(&mut self, ending: &Ending, crash: &Crash, how: &How) -> bool {
+    pub(crate) fn wake_checkpoint(&mut self, ending: &Ending, crash: &Crash) -> bool {
         self.forget_dead_checkpoints();
         // While it is one of them: its own seat is none to take.
         self.set_pool();
         let Some(Frozen { member, operations }) = self.checkpoints.frozen.pop() else { return false };
         let mailbox = self.empty_mailbox(&member);
-        let (words, chain) = (&mailbox.standby, &mailbox.chain);
-        for (word, value) in words.ending.iter().zip(standby::encode(ending)) {
-            word.store(value, Ordering::Relaxed);
-        }
-        words.committed.store(operations, Ordering::Relaxed);
-        words.noticed_ns.store(crash.noticed_ns, Ordering::Relaxed);
-        words.action.store(how.action.to_word(), Ordering::Relaxed);
-        words.environment.store(how.environment.to_word(), Ordering::Relaxed);
-        chain
-            .crashed
-            .store(self.crashed_seat.and_then(|seat| u32::try_from(seat).ok()).unwrap_or(0), Ordering::Relaxed);
+        self.tell_of_crash(mailbox, ending, crash, operations);
+        let (chain, seat) = (&mailbox.chain, self.crashed_seat.and_then(|seat| u32::try_from(seat).ok()));
+        chain.crashed.store(seat.unwrap_or(0), Ordering::Relaxed);
         chain.crashes.store(self.history.total(), Ordering::Relaxed);
         self.call(member, Order::Work);
         true
     }
 
     /// Empties the mailbox of a frozen process, which looks at nothing in it but for an order: whoever crashed may have
-    /// written over it. Its keeper is its still.
+    /// written over it. Its keeper is its own still.
     fn empty_mailbox(&self, member: &Member) -> &Mailbox {
         let mailbox = self.region.seat(member.seat);
         let keeper = mailbox.keeper.load(Ordering::Relaxed);
-        let incarnation = self.region.ledger().incarnations.fetch_add(1, Ordering::Relaxed) + 1;
-        mailbox.prepare(incarnation, self.redo_target, clock::now_ns());
+        self.number(member.seat);
         mailbox.keeper.store(keeper, Ordering::Relaxed);
-        mailbox.standby.heap_locked.store(0, Ordering::Relaxed);
         mailbox
     }
 

@@ -2,9 +2,8 @@
 
 use crate::crash::Phase;
 use crate::failure::{Failure, FailureKind};
-use crate::frozen;
 use crate::link;
-use crate::mechanism::Until;
+use crate::mechanism::{Until, fork};
 use crate::notice;
 use crate::transaction::Tx;
 use std::sync::atomic::Ordering;
@@ -19,7 +18,7 @@ impl Tx<'_> {
     /// # Errors
     /// Where the daemon finds that what was staged is damaged; the commit before stands. Return the error.
     pub fn commit(&mut self) -> std::result::Result<(), Failure> {
-        if self.mechanism.forks() { frozen::commit(self) } else { self.commit_through_daemon() }
+        if self.region.declaration.forks() { fork::commit(self) } else { self.commit_through_daemon() }
     }
 
     /// The same; the commit is one of the daemon's under every mechanism.
@@ -35,8 +34,8 @@ impl Tx<'_> {
     /// # Errors
     /// As [`commit`](Self::commit); or from the ticket.
     pub fn commit_later(&mut self) -> std::result::Result<Ticket, Failure> {
-        if self.mechanism.forks() {
-            return frozen::commit(self).map(|()| Ticket { number: None });
+        if self.region.declaration.forks() {
+            return fork::commit(self).map(|()| Ticket { number: None });
         }
         self.commit_as(Until::Asked).map(|number| Ticket { number })
     }

@@ -98,6 +98,11 @@ impl Declaration {
         self
     }
 
+    /// Whether the program's own commits are forks.
+    pub(crate) fn forks(&self) -> bool {
+        self.mechanism.returns_from_commits()
+    }
+
     /// How many of a transaction's newest commits are kept as frozen processes, under the mechanism that forks.
     pub(crate) fn depth(&self) -> usize {
         1 + self.kept_commits
@@ -105,12 +110,12 @@ impl Declaration {
 
     /// Seats for the processes of its transactions.
     pub(crate) fn seats(&self) -> usize {
-        SEATS + if self.mechanism == MechanismKind::Fork { FORK_SEATS + self.depth() } else { 0 }
+        SEATS + if self.forks() { FORK_SEATS + self.depth() } else { 0 }
     }
 
     /// How many processes of a transaction may hold memory of their own for long.
     pub(crate) fn processes(&self) -> usize {
-        if self.mechanism == MechanismKind::Fork { 1 + self.depth() } else { 1 }
+        if self.forks() { 1 + self.depth() } else { 1 }
     }
 
     /// The most that a transaction's temporaries may take at a time ([`Tx::scratch`](crate::Tx::scratch)); 64 MiB
@@ -244,7 +249,7 @@ impl Declaration {
         if self.bytes > LARGEST_REGION {
             return Err(self.refused(format!("a region of {} bytes is too large: 32 GiB are the most", self.bytes)));
         }
-        if self.mechanism == MechanismKind::Fork && self.depth() > MOST_DEPTH {
+        if self.forks() && self.depth() > MOST_DEPTH {
             return Err(self.refused(format!(
                 "{} older commits kept, each a frozen process under the mechanism fork: {} are the most",
                 self.kept_commits,

@@ -108,11 +108,6 @@ pub(crate) fn speak_through(mailbox: &Mailbox) {
     MAILBOX.store(std::ptr::from_ref(mailbox).cast_mut(), Ordering::Relaxed);
 }
 
-/// The process id of a transaction's daemon, as it was told.
-pub(crate) fn daemon() -> i32 {
-    PARENT.load(Ordering::Relaxed)
-}
-
 /// The mailbox of another seat of the region, in a transaction.
 pub(crate) fn seat(seat: usize) -> Option<&'static Mailbox> {
     // SAFETY: as for `mailbox`.

@@ -98,7 +98,6 @@ mod declaration;
 mod drawn;
 mod environment;
 mod error;
-mod frozen;
 mod gate;
 mod heap;
 mod here;

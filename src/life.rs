@@ -252,7 +252,7 @@ fn live(
 }
 
 /// Tells the daemon where this incarnation begins.
-fn report_operations(tx: &Tx<'_>) {
+pub(crate) fn report_operations(tx: &Tx<'_>) {
     let mailbox = tx.mailbox;
     mailbox.operation.store(tx.operations(), Ordering::Relaxed);
     mailbox.resumed_operation.store(tx.operations(), Ordering::Relaxed);

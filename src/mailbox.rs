@@ -151,7 +151,7 @@ pub(crate) struct Standby {
     pub(crate) kept: AtomicU32,
 }
 
-/// What passes between a process that forks at its commits and its daemon; how is told in `frozen.rs`.
+/// What passes between a process that forks at its commits and its daemon; how is told in `mechanism/fork.rs`.
 #[repr(C)]
 pub(crate) struct Chain {
     /// The process of this seat, where it was forked at a commit: written by the kernel before its first instruction.

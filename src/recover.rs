@@ -147,7 +147,7 @@ impl Supervision<'_> {
             self.choose_mechanism()?;
         }
         self.mechanism.begin(region).map_err(failed("closing the gate"))?;
-        if !self.wake_checkpoint(&ending, &new, &how) && !self.order_spare(&ending, &new, &how) {
+        if !self.wake_checkpoint(&ending, &new) && !self.order_spare(&ending, &new, &how) {
             self.dismiss_spare();
             let begin = self.begin(Some(new), how);
             self.fork(begin)?;

@@ -311,7 +311,6 @@ impl Region {
         all.part(cache::bytes(before, cache.returns), cache.bytes)
     }
 
-    /// The mailbox of seat `seat`, which is below [`SEATS`].
     /// How many seats there are.
     pub(crate) fn seats(&self) -> usize {
         self.declaration.seats()

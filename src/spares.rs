@@ -146,16 +146,7 @@ impl Supervision<'_> {
         let Some(spare) = self.spare.take_if(|spare| spare.crashes + 1 == self.history.total()) else { return false };
         let mailbox = self.region.seat(spare.member.seat);
         let words = &mailbox.standby;
-        for (word, value) in words.ending.iter().zip(standby::encode(ending)) {
-            word.store(value, Ordering::Relaxed);
-        }
-        let heap_locked = crash.heap_locked.map_or(0, |locked| 1 + u32::from(locked));
-        words.heap_locked.store(heap_locked, Ordering::Relaxed);
-        words.noticed_ns.store(crash.noticed_ns, Ordering::Relaxed);
-        words.committed.store(crash.committed_operations, Ordering::Relaxed);
-        if let Some(decision) = self.history.entries().last().and_then(|newest| newest.decision) {
-            standby::tell(words, &decision);
-        }
+        self.tell_of_crash(mailbox, ending, crash, crash.committed_operations);
         words.set_aside.store(how.set_aside.map_or(0, |slot| slot + 1), Ordering::Relaxed);
         words.kept.store(u32::from(how.kept), Ordering::Relaxed);
         mailbox.redo_target.store(self.redo_target, Ordering::Relaxed);
@@ -169,6 +160,21 @@ impl Supervision<'_> {
             self.spare = Some(spare);
         }
         ordered
+    }
+
+    /// Writes down for who is to go on what happened, what was decided, and what the commit holds that is gone back to.
+    pub(crate) fn tell_of_crash(&self, mailbox: &Mailbox, ending: &Ending, crash: &Crash, committed: u64) {
+        let words = &mailbox.standby;
+        for (word, value) in words.ending.iter().zip(standby::encode(ending)) {
+            word.store(value, Ordering::Relaxed);
+        }
+        let heap_locked = crash.heap_locked.map_or(0, |locked| 1 + u32::from(locked));
+        words.heap_locked.store(heap_locked, Ordering::Relaxed);
+        words.noticed_ns.store(crash.noticed_ns, Ordering::Relaxed);
+        words.committed.store(committed, Ordering::Relaxed);
+        if let Some(decision) = self.history.entries().last().and_then(|newest| newest.decision) {
+            standby::tell(words, &decision);
+        }
     }
 
     /// A successor has started: its own spare can wait until it `works`.

@@ -242,8 +242,14 @@ impl Supervision<'_> {
     /// Gives `begin` a seat and a number, and empties the seat's mailbox.
     pub(crate) fn prepare(&self, begin: &mut Begin, seat: usize) {
         begin.seat = seat;
-        begin.incarnation = self.region.ledger().incarnations.fetch_add(1, Ordering::Relaxed) + 1;
-        self.region.seat(seat).prepare(begin.incarnation, self.redo_target, clock::now_ns());
+        begin.incarnation = self.number(seat);
+    }
+
+    /// Empties the seat's mailbox for an incarnation, and answers the number of that.
+    pub(crate) fn number(&self, seat: usize) -> u64 {
+        let incarnation = self.region.ledger().incarnations.fetch_add(1, Ordering::Relaxed) + 1;
+        self.region.seat(seat).prepare(incarnation, self.redo_target, clock::now_ns());
+        incarnation
     }
 
     /// The seats that are not free, those of the dying apart.
@@ -289,7 +295,7 @@ impl Supervision<'_> {
     pub(crate) fn make_writable(&mut self) {
         self.history.make_writable();
         self.report.make_writable();
-        flush();
+        life::flush();
         prefault::touch_frames();
     }
 
@@ -305,17 +311,12 @@ impl Supervision<'_> {
     }
 }
 
-fn flush() {
-    use std::io::Write;
-    let _ = std::io::stdout().flush();
-}
-
 /// Forks, with nothing in the buffers that would be printed twice.
 ///
 /// # Safety
 /// As for [`process::fork`].
 pub(crate) unsafe fn fork() -> Result<Forked> {
-    flush();
+    life::flush();
     // SAFETY: as the caller vouches.
     unsafe { process::fork() }.map_err(failed("forking a transaction"))
 }

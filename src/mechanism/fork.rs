@@ -25,78 +25,261 @@
 //! process can *hand in* its state first: it makes a commit of it through the daemon, and ends. That is done where the
 //! policy or the program gives up, where the transaction fails, where the daemon is to be restarted, and where the program's
 //! own code decides: it may change the state, which the frozen stack borrows, so it is asked in a fresh process.
+//!
+//! A commit, as the transaction's processes live it; the daemon's side is in `checkpoints.rs`:
+//!
+//! ```text
+//!            a seat, a mailbox            fork
+//! commit ───────────────────────▶ ─────────┬──────────▶ frozen ◀──────────────┐
+//!                                          │              │ ordered by the daemon
+//!                                          ▼              └──▶ fork ──┬──▶ to work: commit returns, with the crash
+//!                                   commit returns                    └──▶ to hand in: a commit through the daemon, and exit
+//! ```
+//!
+//! A frozen process does nothing by itself, and as little as can be when it is ordered: a crash in it would cost the
+//! commit, one in its fork does not. What the crash demands of the state (a skip) is done before it forks, since it is to
+//! hold for the crashes that follow as well.
 
-use super::copy_on_write::CopyOnWrite;
-use super::{Mechanism, Remains, Slot, Taken, Until};
-use crate::link::Refused;
-use crate::mailbox::Mailbox;
+use crate::cache;
+use crate::crash::Crash;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::here;
+use crate::life;
+use crate::link;
+use crate::mailbox::{Chain, End, Mailbox, Request};
+use crate::mechanism::Until;
+use crate::notice;
+use crate::point::{self, Point};
+use crate::policy::Action;
 use crate::region::Region;
-use crate::state_head::StateHead;
-use crate::sys::Errno;
+use crate::spare::Start;
+use crate::standby;
+use crate::sys::process::{self, Forked};
+use crate::sys::{clock, event, memory, thread};
+use crate::transaction::Tx;
+use std::sync::atomic::Ordering;
 
-/// What this adds to copy on write is in `frozen.rs` and, in the daemon, in `checkpoints.rs`.
-pub(super) struct Fork;
+/// What a fork of a frozen process is ordered to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum Order {
+    /// Go on with the program.
+    Work = 1,
+    /// Make a commit of the state through the daemon, and end.
+    HandIn = 2,
+}
 
-impl Mechanism for Fork {
-    unsafe fn enter(&self, region: &Region) -> Result<(), Errno> {
-        // SAFETY: as the caller vouches.
-        unsafe { CopyOnWrite.enter(region) }
+impl Order {
+    /// The word that is believed in the mailbox of incarnation `incarnation`.
+    pub(crate) fn seal(self, incarnation: u64) -> u64 {
+        notice::seal(self as i32, incarnation)
     }
 
-    fn restores_by_itself(&self) -> bool {
-        CopyOnWrite.restores_by_itself()
+    /// What stands in this mailbox; `None` where only a wild write can have put it there.
+    fn of(mailbox: &Mailbox) -> Option<Self> {
+        let incarnation = mailbox.incarnation.load(Ordering::Relaxed);
+        let word = mailbox.chain.order.load(Ordering::Acquire);
+        [Self::Work, Self::HandIn].into_iter().find(|order| order.seal(incarnation) == word)
     }
+}
 
-    fn forks(&self) -> bool {
-        true
+/// What a frozen process was woken for.
+struct Succeeded {
+    order: Order,
+    crash: Crash,
+    crashes: u64,
+    environment: Environment,
+}
+
+/// Makes the present state a commit. Returns in a fork of this process, perhaps several times, each time in another.
+pub(crate) fn commit(tx: &mut Tx<'_>) -> Result<(), Failure> {
+    // What a fork would not have, threads that are none of the engine's; and what a successor that returns from here would
+    // find changed behind a borrow of this process's.
+    if !thread::is_alone() || cache::is_any_in_use() {
+        return tx.commit_through_daemon();
     }
-
-    fn commit(&self, region: &Region, mailbox: &Mailbox, until: Until) -> Result<Option<u32>, Refused> {
-        CopyOnWrite.commit(region, mailbox, until)
+    tx.begin_commit(false)?;
+    point::pass(Point::Stage);
+    life::flush();
+    let mailbox = tx.mailbox;
+    mailbox.chain.operations.store(tx.operations(), Ordering::Relaxed);
+    mailbox.chain.order.store(0, Ordering::Relaxed);
+    point::pass(Point::Staged);
+    let mut succeeded = None;
+    loop {
+        match fork(tx.region, mailbox) {
+            Some(Side::GoesOn(seat)) => {
+                speak_from(tx, seat);
+                if let Some(Succeeded { order: Order::HandIn, .. }) = succeeded {
+                    hand_in(tx);
+                }
+                begin(tx, succeeded.as_ref());
+                return Ok(());
+            }
+            Some(Side::Freezes) => {}
+            // It goes on by itself, with nothing to go back to but what its daemon has.
+            None => {
+                match &succeeded {
+                    Some(Succeeded { order: Order::HandIn, .. }) => hand_in(tx),
+                    Some(succeeded) => take_note(tx, succeeded),
+                    None => {}
+                }
+                return tx.commit_through_daemon();
+            }
+        }
+        event::raise(here::event());
+        point::pass(Point::Freeze);
+        succeeded = Some(freeze(tx));
     }
+}
 
-    fn begin(&self, region: &Region) -> Result<(), Errno> {
-        CopyOnWrite.begin(region)
+/// On which side of a fork this is.
+enum Side {
+    /// In the fork, which has this seat.
+    GoesOn(usize),
+    /// In the process that was forked.
+    Freezes,
+}
+
+/// Forks for a seat of its own; `None` where it cannot.
+fn fork(region: &Region, mailbox: &Mailbox) -> Option<Side> {
+    let seat = take_seat(region, mailbox)?;
+    let own = region.seat(seat);
+    own.go_on_from(mailbox, clock::now_ns());
+    // Announced before there is such a process: where this one dies now, its daemon looks there for a fork of it.
+    mailbox.chain.successor.store(u32::try_from(seat).unwrap_or(0) + 1, Ordering::Release);
+    // SAFETY: `commit` has asked the kernel whether this is the only thread, and starts none; the mailbox is shared.
+    match unsafe { process::fork_sibling(&own.chain.pid) } {
+        Ok(Forked::Parent(_)) => Some(Side::Freezes),
+        Ok(Forked::Child) => {
+            if !here::parent().is_some_and(process::die_with_parent) {
+                process::exit_now(1);
+            }
+            Some(Side::GoesOn(seat))
+        }
+        Err(_) => {
+            mailbox.chain.successor.store(0, Ordering::Release);
+            region.pool().give(seat);
+            None
+        }
     }
+}
 
-    fn take(&self, region: &Region, mailbox: &Mailbox) -> Result<Taken, Errno> {
-        CopyOnWrite.take(region, mailbox)
+/// A seat that is free; has the daemon free one where there is none.
+fn take_seat(region: &Region, mailbox: &Mailbox) -> Option<usize> {
+    /// A daemon that has answered has freed one, unless somebody has written over the pool since.
+    const TRIES: usize = 3;
+    for _ in 0..TRIES {
+        if let Some(seat) = region.pool().take(region.seats()) {
+            return Some(seat);
+        }
+        link::wait(mailbox, link::ask(mailbox, Request::Seat, true)).ok()?;
     }
+    None
+}
 
-    fn committed<'a>(&self, region: &'a Region) -> &'a StateHead {
-        CopyOnWrite.committed(region)
+/// In the fork: gives it its own mailbox.
+fn speak_from(tx: &mut Tx<'_>, seat: usize) {
+    let region = tx.region;
+    tx.mailbox = region.seat(seat);
+    here::speak_through(tx.mailbox);
+}
+
+/// In the fork: makes it the process that works.
+fn begin(tx: &mut Tx<'_>, succeeded: Option<&Succeeded>) {
+    if let Some(succeeded) = succeeded {
+        take_note(tx, succeeded);
+        point::pass(Point::Restore);
     }
+    point::pass(Point::Forked);
+    tx.end_commit(clock::now_ns());
+}
 
-    fn restore(&self, region: &Region, remains: &Remains, back: u8) -> Result<(), Errno> {
-        CopyOnWrite.restore(region, remains, back)
+/// Lets the program know of the crash, and empties what is to come back empty.
+fn take_note(tx: &mut Tx<'_>, succeeded: &Succeeded) {
+    let caches = tx.region.parts.empty_caches;
+    if caches.len > 0 {
+        // SAFETY: behind these private pages of no file are zeros, which every element of a cache may be; none was in use
+        // at this commit.
+        let _ = unsafe { memory::drop_private_copies(caches) };
     }
+    tx.crash = Some(succeeded.crash);
+    tx.crashes = succeeded.crashes;
+    tx.incarnation = tx.mailbox.incarnation.load(Ordering::Relaxed);
+    tx.steady.set(false);
+    succeeded.environment.set();
+}
 
-    fn works_in_place(&self) -> bool {
-        CopyOnWrite.works_in_place()
+/// Waits, frozen, for an order.
+fn freeze(tx: &Tx<'_>) -> Succeeded {
+    let Chain { call, order, .. } = &tx.mailbox.chain;
+    loop {
+        // Before it looks for an order: one that comes after the look has called after this.
+        call.store(0, Ordering::SeqCst);
+        let now_ns = clock::now_ns();
+        if let Some(ordered) = Order::of(tx.mailbox) {
+            order.store(0, Ordering::Relaxed);
+            return wake(tx, ordered, now_ns);
+        }
+        // Called without an order, which only a wild write does: it goes on waiting.
+        while call.load(Ordering::SeqCst) == 0 {
+            event::futex_wait(call, 0);
+        }
     }
+}
 
-    fn end(&self, region: &Region) -> Result<(), Errno> {
-        CopyOnWrite.end(region)
+/// Reads what happened, and does what it demands of the state.
+fn wake(tx: &Tx<'_>, mut order: Order, now_ns: u64) -> Succeeded {
+    let mailbox = tx.mailbox;
+    // All else in the mailbox was emptied with the order.
+    let (words, chain) = (&mailbox.standby, &mailbox.chain);
+    words.started_by.store(Start::Warm as u32, Ordering::Relaxed);
+    mailbox.started_ns.store(now_ns, Ordering::Relaxed);
+    life::report_operations(tx);
+    mailbox.foreign_handler.store(u32::from(!notice::is_installed()), Ordering::Relaxed);
+    let seat = chain.crashed.load(Ordering::Relaxed) as usize;
+    let crashed = if seat < tx.region.seats() { tx.region.seat(seat) } else { mailbox };
+    let crash = standby::told_crash(words, crashed);
+    mailbox.redo_target.fetch_max(crash.operation, Ordering::Relaxed);
+    if order == Order::Work && standby::action(words) == Action::Skip && !tx.head().skip(crash.operation) {
+        mailbox.end.store(End::GaveUp as u32, Ordering::Release);
+        order = Order::HandIn;
     }
-
-    fn recover(&self, region: &Region) -> Result<(), Errno> {
-        CopyOnWrite.recover(region)
+    Succeeded {
+        order,
+        crash,
+        crashes: chain.crashes.load(Ordering::Relaxed),
+        environment: Environment::from_word(words.environment.load(Ordering::Relaxed)),
     }
+}
 
-    fn heap_locked(&self, region: &Region) -> Option<bool> {
-        CopyOnWrite.heap_locked(region)
-    }
+/// Makes a commit of the state through the daemon, and ends. Where it is refused, the commit before stands.
+fn hand_in(tx: &Tx<'_>) -> ! {
+    let _ = tx.mechanism.commit(tx.region, tx.mailbox, Until::LastOfAll);
+    process::exit_now(0)
+}
 
-    fn set_aside(&self, region: &Region) -> Option<Slot> {
-        CopyOnWrite.set_aside(region)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-    unsafe fn crashed_state<'a>(&self, region: &'a Region, slot: Slot) -> Result<&'a [u8], Errno> {
-        // SAFETY: as the caller vouches.
-        unsafe { CopyOnWrite.crashed_state(region, slot) }
-    }
-
-    fn put_back(&self, region: &Region) -> bool {
-        CopyOnWrite.put_back(region)
+    proptest! {
+        #[test]
+        fn an_order_is_believed_by_its_seal_alone(incarnation: u64, other: u64, wild: u64) {
+            // SAFETY: all-zero memory is an empty mailbox.
+            let mailbox: Mailbox = unsafe { std::mem::zeroed() };
+            mailbox.incarnation.store(incarnation, Ordering::Relaxed);
+            prop_assert_eq!(Order::of(&mailbox), None);
+            for order in [Order::Work, Order::HandIn] {
+                mailbox.chain.order.store(order.seal(incarnation), Ordering::Relaxed);
+                prop_assert_eq!(Order::of(&mailbox), Some(order));
+                mailbox.chain.order.store(order.seal(incarnation) ^ wild.max(1), Ordering::Relaxed);
+                prop_assert_ne!(Order::of(&mailbox), Some(order));
+                mailbox.chain.order.store(order.seal(other), Ordering::Relaxed);
+                prop_assert_eq!(Order::of(&mailbox), (other == incarnation).then_some(order));
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ pub(crate) mod auto;
 pub(crate) mod choice;
 mod copy_on_write;
 mod dirty_pages;
-mod fork;
+pub(crate) mod fork;
 mod full_copy;
 pub(crate) mod measured;
 pub(crate) mod page_log;
@@ -87,12 +87,6 @@ pub(crate) trait Mechanism: Sync {
 
     /// Whether the transaction makes its commits true by itself, at the speed of memory.
     fn commits_by_itself(&self) -> bool {
-        false
-    }
-
-    /// Whether the program's own commits are forks (`frozen.rs`); [`commit`](Self::commit) is for all others then, and for
-    /// those that cannot be.
-    fn forks(&self) -> bool {
         false
     }
 
@@ -190,11 +184,11 @@ pub(crate) fn in_use(region: &Region) -> &'static dyn Mechanism {
 /// The mechanism of this kind.
 pub(crate) fn of(kind: MechanismKind) -> &'static dyn Mechanism {
     match kind {
-        MechanismKind::CopyOnWrite => &copy_on_write::CopyOnWrite,
+        // Under fork all but the program's own commits is as under copy on write.
+        MechanismKind::CopyOnWrite | MechanismKind::Fork => &copy_on_write::CopyOnWrite,
         MechanismKind::FullCopy => &full_copy::FullCopy,
         MechanismKind::DirtyPages => &dirty_pages::DirtyPages,
         MechanismKind::UndoLog => &undo_log::UndoLog,
-        MechanismKind::Fork => &fork::Fork,
         // What it begins with, where there is no region to ask.
         MechanismKind::Auto => &copy_on_write::CopyOnWrite,
     }
