@@ -2,24 +2,12 @@
 
 use super::sample::{AS_MODELLED, Made};
 use super::*;
-use crate::summary::{Run, summarize};
+use crate::sample_trials::of_measures;
 
 const INTERVALS: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 pub(crate) fn summary_of(made: &[Made]) -> Summary {
-    let measurements = made.iter().flat_map(|made| made.rows(&INTERVALS)).collect();
-    summarize(
-        Run {
-            suite: "test",
-            trials: &[],
-            planned_trials: 0,
-            floors: Vec::new(),
-            measurements,
-            skipped: Vec::new(),
-            missing_rounds: 0,
-        },
-        |_| false,
-    )
+    of_measures(made.iter().flat_map(|made| made.rows(&INTERVALS)).collect())
 }
 
 fn said(summary: &Summary) -> &[String] {
@@ -45,19 +33,10 @@ fn series_have_the_costs_that_were_measured() {
 fn a_row_that_is_missing_leaves_its_point_out_and_no_crash_the_series() {
     let mut rows = AS_MODELLED.rows(&[1, 2]);
     rows.retain(|row| row.row != "lost" || row.levels["commit-every"] != Level::Number(2));
-    let run = |measurements| Run {
-        suite: "test",
-        trials: &[],
-        planned_trials: 0,
-        floors: Vec::new(),
-        measurements,
-        skipped: Vec::new(),
-        missing_rounds: 0,
-    };
-    let summary = summarize(run(rows.clone()), |_| false);
+    let summary = of_measures(rows.clone());
     assert_eq!(Series::all(&summary)[0].points.len(), 1);
     rows.retain(|row| row.row != "between-crashes");
-    let summary = summarize(run(rows), |_| false);
+    let summary = of_measures(rows);
     assert!(Series::all(&summary).is_empty() && summary.targets.is_empty());
 }
 

@@ -1,6 +1,8 @@
-//! Made-up trials for tests: plausible in shape, all figures from the trial's number.
+//! Made-up runs for tests: trials that are plausible in shape, with all figures from the trial's number; and runs of
+//! measures alone.
 
-use crate::record::{Levels, Outcome, Phases, Trial, Verdict};
+use crate::record::{Levels, Measurement, Outcome, Phases, Summary, Trial, Verdict};
+use crate::summary::{Run, summarize};
 
 const VERDICTS: [Verdict; 5] =
     [Verdict::Exact, Verdict::Exact, Verdict::CorruptSilent, Verdict::GaveUp, Verdict::OlderCommit];
@@ -88,4 +90,18 @@ pub(crate) fn run(
         }
     }
     trials
+}
+
+/// The summary of a run that has measured this and made no trials.
+pub(crate) fn of_measures(measurements: Vec<Measurement>) -> Summary {
+    let run = Run {
+        suite: "test",
+        trials: &[],
+        planned_trials: 0,
+        missing_rounds: 0,
+        floors: Vec::new(),
+        measurements,
+        skipped: Vec::new(),
+    };
+    summarize(run, |_| false)
 }

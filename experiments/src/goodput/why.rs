@@ -20,30 +20,18 @@ pub fn why(series: &Series<'_>, point: &Point<'_>) -> Option<String> {
     }
     let Point { spent, .. } = point;
     let each = |ns: Option<f64>| ns.map_or("none came true".to_owned(), |ns| format!("{} each", duration(ns)));
+    let costed = |what: &str, spent: f64, by_formula: f64, each_ns: Option<f64>| {
+        let [now, then] = [spent, by_formula].map(super::percent);
+        (spent - by_formula, format!("{what} ({now} of the time and {}, by the formula {then})", each(each_ns)))
+    };
     // More of a part than the model has leaves less for useful work.
     let mut parts = vec![
         (
             spent.kept - point.share(),
             format!("steps, which took {} × as long as by themselves, the first ones apart", ratio(point.slower())),
         ),
-        (
-            spent.commits - model.commits,
-            format!(
-                "commits ({} of the time and {}, by the formula {})",
-                super::percent(spent.commits),
-                each(point.commit_ns),
-                super::percent(model.commits)
-            ),
-        ),
-        (
-            spent.restarts - model.restarts,
-            format!(
-                "restarts ({} of the time and {}, by the formula {})",
-                super::percent(spent.restarts),
-                each(point.restart_ns),
-                super::percent(model.restarts)
-            ),
-        ),
+        costed("commits", spent.commits, model.commits, point.commit_ns),
+        costed("restarts", spent.restarts, model.restarts, point.restart_ns),
         (
             spent.lost - model.lost,
             format!(

@@ -248,23 +248,14 @@ fn list(items: impl Iterator<Item = impl std::fmt::Display>) -> String {
 mod tests {
     use super::*;
     use crate::record::Measurement;
+    use crate::sample_trials::of_measures;
     use crate::summary::costs::made_up::row;
-    use crate::summary::{Run, summarize};
     use proptest::prelude::*;
 
     const MIB: u64 = 1 << 20;
 
     fn answer(measurements: Vec<Measurement>) -> Vec<String> {
-        let run = Run {
-            suite: "test",
-            trials: &[],
-            planned_trials: 0,
-            missing_rounds: 0,
-            floors: Vec::new(),
-            measurements,
-            skipped: Vec::new(),
-        };
-        summarize(run, |_| false).answer
+        of_measures(measurements).answer
     }
 
     /// Costs of two mechanisms at three amounts, in one region.

@@ -166,19 +166,10 @@ impl<'a> Nested<'a, '_> {
 #[cfg(test)]
 mod tests {
     use crate::nested::sample;
-    use crate::summary::{Run, summarize};
+    use crate::sample_trials::of_measures;
 
     fn said(again: u64, wrong: u64) -> String {
-        let run = Run {
-            suite: "nested",
-            trials: &[],
-            planned_trials: 0,
-            missing_rounds: 0,
-            floors: Vec::new(),
-            measurements: sample(again, wrong),
-            skipped: Vec::new(),
-        };
-        summarize(run, |_| false).answer.join("\n")
+        of_measures(sample(again, wrong)).answer.join("\n")
     }
 
     #[test]

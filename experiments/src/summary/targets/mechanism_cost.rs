@@ -124,20 +124,11 @@ fn enough(distribution: Option<&Distribution>) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::record::Measurement;
+    use crate::sample_trials::of_measures;
     use crate::summary::costs::made_up::row;
-    use crate::summary::{Run, summarize};
 
     fn of(measurements: Vec<Measurement>) -> Vec<Target> {
-        let run = Run {
-            suite: "test",
-            trials: &[],
-            planned_trials: 0,
-            missing_rounds: 0,
-            floors: Vec::new(),
-            measurements,
-            skipped: Vec::new(),
-        };
-        summarize(run, |_| false).targets
+        of_measures(measurements).targets
     }
 
     /// Everything that targets look at, each cost `factor` times what just reaches its target.
