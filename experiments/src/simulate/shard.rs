@@ -57,6 +57,8 @@ struct Process {
     by_trouble: bool,
     /// Whether its next crash comes into the history of its last one, which is kept.
     in_history: bool,
+    /// How often its daemon was restarted for the trouble that it is in.
+    daemon_restarts: u32,
 }
 
 /// A shard under way.
@@ -93,6 +95,7 @@ impl<'a> Shard<'a> {
             trouble: None,
             by_trouble: false,
             in_history: false,
+            daemon_restarts: 0,
         };
         let mut this = Self {
             model,
@@ -160,8 +163,11 @@ impl<'a> Shard<'a> {
         let next = by_clock.min(by_trouble);
         process.by_trouble = by_trouble <= by_clock;
         let ends = process.works_from_ns.saturating_add(model.rhythm.until_end(process.base));
-        process.in_history =
-            !followed.is_afresh && next < model.end_ns && next < ends && next - now <= model.parameters.quiet_ns;
+        let is_soon = next < model.end_ns && next < ends && next - now <= model.parameters.quiet_ns;
+        process.in_history = is_soon && !followed.is_afresh;
+        if !is_soon {
+            process.daemon_restarts = 0;
+        }
         match process.in_history {
             true => self.histories.keep(event.process, history),
             false => self.histories.end(history),
@@ -229,10 +235,14 @@ impl<'a> Shard<'a> {
             Action::ProcessDecides => parameters.program.answer(operation, history),
             other => other,
         };
+        // A daemon that is restarted begins a history of its own; the limit holds for its restarts as well.
+        let restarts_daemon = action == Action::RestartDaemon;
         let gave_up = &mut self.tally.gave_up;
         let given_up_by = if decision.action == Action::GiveUp {
             Some(&mut gave_up.by_policy)
-        } else if intensity.exceeded(history) {
+        } else if intensity.exceeded(history)
+            || (restarts_daemon && process.daemon_restarts as usize >= intensity.restarts)
+        {
             Some(&mut gave_up.by_limit)
         } else if action == Action::GiveUp {
             Some(&mut gave_up.by_program)
@@ -246,6 +256,7 @@ impl<'a> Shard<'a> {
             let is_damaged = process.trouble.is_some_and(|trouble| matches!(trouble.kind, Kind::Damage { .. }));
             self.tally.given_up_operations += if is_damaged { 0 } else { progress.base };
             process.trouble = None;
+            process.daemon_restarts = 0;
             self.tally.take_back(rhythm.work_ns(progress.base));
             self.tally.lost_operations += operation;
             return Followed { base: 0, delay_ns: parameters.repair_ns, recovery_ns: 0, is_afresh: true };
@@ -259,7 +270,8 @@ impl<'a> Shard<'a> {
         let delay_ns = u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX);
         self.tally.delay_ns += u128::from(delay_ns.min(self.model.end_ns - now));
         let recovery_ns = self.model.recovery(decision.action).value(self.rng.random());
-        Followed { base, delay_ns, recovery_ns, is_afresh: action == Action::RestartDaemon }
+        process.daemon_restarts += u32::from(restarts_daemon);
+        Followed { base, delay_ns, recovery_ns, is_afresh: restarts_daemon }
     }
 
     /// Puts the state in place that `action` asks for; answers how many operations it holds.

@@ -242,6 +242,11 @@ fn the_limit_on_restarts_and_the_policy_give_up() {
     // The time between is a fault and a repair: 70 s of ten minutes.
     assert!((made.gave_up.total() as f64 / (500.0 * 600.0 / 70.0) - 1.0).abs() < 0.1, "{made}");
 
+    // Each restart of the daemon begins a history, and counts all the same.
+    let made = simulate(&poisoned, &always(Action::RestartDaemon), fleet(500, 10.0));
+    assert!(made.gave_up.by_limit > 1_000 && made.gave_up.total() == made.gave_up.by_limit);
+    assert!((made.repeated as f64 / made.poison as f64 - 5.0).abs() < 0.1, "{made}");
+
     let third = Answers(|crash: &Crash, history: &History| {
         let is_third = history.crashes_in_operation(crash.operation) == 3;
         Decision::now(if is_third { Action::GiveUp } else { Action::Resume })
