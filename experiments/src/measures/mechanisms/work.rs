@@ -42,7 +42,8 @@ pub(super) enum Kind {
     CommitsLater,
     /// To write and to crash: time of the daemon's part of the restore, and of the whole recovery.
     Crashes,
-    /// To write, and to fork bare: time until the child's first instruction, and 0.
+    /// To commit, to write, and to fork bare: time until the child's first instruction, and 0. A process that forks at a
+    /// commit was itself forked at the one before, on another processor; after the commit this one is as fresh.
     BareForks,
     /// To write, and to leave it at that, for whoever looks at its memory: its process, and 0.
     Holds,
@@ -246,6 +247,9 @@ fn lap_of<S: Bytes>(
     value: u8,
     stamp: &AtomicU64,
 ) -> Result<(u64, u64), Failure> {
+    if order.kind == Kind::BareForks {
+        tx.commit()?;
+    }
     let begun_ns = monotonic_ns();
     write(tx, state, order.written, value);
     let written_ns = monotonic_ns();
