@@ -239,6 +239,7 @@ impl Supervision<'_> {
     fn serve_to_its_end(&mut self) -> Result<()> {
         loop {
             self.follow_forks()?;
+            self.come_back();
             self.serve()?;
             let Some(active) = &self.active else { return Ok(()) };
             let fds = [self.core.event.as_fd(), active.pidfd.as_fd(), self.core.shutdown.as_fd()];
@@ -255,6 +256,7 @@ impl Supervision<'_> {
                     continue;
                 }
                 // What it asked for last is done; how it ended does not matter.
+                self.come_back();
                 self.serve()?;
                 self.checkpoints.is_woken = false;
                 if let Some(mut active) = self.active.take() {

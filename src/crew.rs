@@ -141,9 +141,10 @@ impl Crew {
     /// What is left of the process in `seat`, which has ended or told of its crash: it was the last one waited for.
     pub(crate) fn remains(&self, seat: usize) -> Remains {
         match self.pid(seat) {
-            Some(process) => Remains { process: Some(process), ..Remains::default() },
+            Some(process) => Remains { seat, process: Some(process), ..Remains::default() },
             None => {
-                Remains { keeper: self.last_keeper.filter(|pid| process::is_own_child(*pid)), ..Remains::default() }
+                let keeper = self.last_keeper.filter(|pid| process::is_own_child(*pid));
+                Remains { seat, keeper, ..Remains::default() }
             }
         }
     }

@@ -5,8 +5,12 @@
 //! be woken first, and a busy one would let it wait. It gives itself its own processors back before any code of the
 //! program runs.
 //!
+//! A transaction that waits for an answer draws its daemon, too: what the daemon is to copy lies in the caches of that
+//! processor, and another one that is idle takes longer to wake than a small commit takes.
+//!
 //! The other way round, a successor that works keeps its daemon *off* its processor, before it wakes it to make the next
-//! successor ready: the daemon would wait there, however idle another one is. It comes back when it has woken.
+//! successor ready: the daemon would wait there, however idle another one is. Both times it takes its own processors back
+//! when it has woken.
 //!
 //! Which processors are its own, everybody knows by itself: a daemon looks once for each transaction, its children are
 //! forked with that. What stands in the mailbox says only *that* somebody was moved. So garbage there costs a system
@@ -42,6 +46,14 @@ impl Drawn {
         self.0.store(MOVED, Ordering::Release);
         // Where it is refused, the sleeper gives itself what it has.
         processors::draw(sleeper);
+    }
+
+    /// Draws process `sleeper` until it has woken, when it takes back what it had: it may be awake by now.
+    pub(crate) fn draw_once(&self, sleeper: Option<i32>) {
+        let Some(sleeper) = sleeper else { return };
+        self.0.store(MOVED, Ordering::Release);
+        processors::draw(sleeper);
+        self.0.store(OVER, Ordering::Release);
     }
 
     /// Keeps process `other` off this processor. It may be awake, and come back before it has gone; so it does that again
@@ -96,6 +108,20 @@ mod tests {
             assert!(kept_off.come_back(Some(&own)));
             assert_eq!(Processors::of(0).unwrap().0, own.0);
             assert!(!kept_off.come_back(Some(&own)));
+        };
+        std::thread::spawn(alone).join().unwrap();
+    }
+
+    #[test]
+    fn one_that_is_drawn_once_comes_back_once() {
+        let alone = || {
+            let (moved, own) = (nobody(), Processors::of(0).unwrap());
+            moved.draw_once(Some(process::thread_id()));
+            assert_eq!(count(&Processors::of(0).unwrap()), 1);
+            assert!(moved.come_back(Some(&own)));
+            assert_eq!(Processors::of(0).unwrap().0, own.0);
+            moved.draw_once(None);
+            assert!(!moved.come_back(Some(&own)));
         };
         std::thread::spawn(alone).join().unwrap();
     }

@@ -304,8 +304,7 @@ fn decided(
         Answered::Repair => tx.commit_through_daemon()?,
         Answered::Skip => return skipped(tx, crash.operation),
         Answered::Keep if situation.crashed.is_some() => {
-            let number = link::ask(tx.mailbox, Request::Keep, true);
-            let kept = link::wait(tx.mailbox, number);
+            let kept = link::ask_and_wait(tx.mailbox, Request::Keep, true);
             kept.map_err(|_| Failure::engine(FailureKind::Error, &"the crashed state could not be put back"))?;
             forget_the_end(tx);
             tx.commit_through_daemon()?;

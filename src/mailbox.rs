@@ -11,12 +11,13 @@
 //! | `phase`, `beat_ns`, `operation`, times | child (the parent `beat_ns` too: before the fork, with an answer, when the count of operations has moved) | as it goes |
 //! | `lingers` | child; the parent takes it back | before its program runs; when the page table was read |
 //! | `written` | child | before `end`, where it fails |
+//! | `protects` | child; the parent takes it back | before a commit finds what to protect; when that commit is true |
 //! | `changing` | child | as its change guards come and go |
 //! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
 //! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
 //! | `heir` | the spare that would succeed the child | when it is ready |
 //! | `drawn` | child, in its crash handler | before it wakes its parent |
-//! | `kept_off` | child; the parent takes it back | before the child wakes its parent; when that has woken |
+//! | `moved` | child; the parent takes it back | before the child wakes its parent; when that has woken |
 //! | `standby` | see there | while the child is a spare |
 //! | `chain` | see there | where the child forks at its commits |
 //! | `end`, `failure` | child | before it exits |
@@ -71,6 +72,9 @@ pub(crate) struct Mailbox {
     pub(crate) answered: AtomicU32,
     /// Pages that the child listed in the stage before it failed, and one more; 0 none.
     pub(crate) written: AtomicU32,
+    /// Under dirty pages, child: 1 while pages are protected that may differ from the last commit. Parent: 0 once they are
+    /// committed.
+    pub(crate) protects: AtomicU32,
     /// 1 while a child that crashes is to linger until the parent has read its page table.
     pub(crate) lingers: AtomicU32,
     /// Change guards that are held.
@@ -86,8 +90,8 @@ pub(crate) struct Mailbox {
     pub(crate) heir: AtomicU32,
     /// The parent, where the crash handler drew it.
     pub(crate) drawn: Drawn,
-    /// The parent, where the child has taken over and keeps it off its processor.
-    pub(crate) kept_off: Drawn,
+    /// The parent, where the child that works keeps it off its processor, or has it there while it waits.
+    pub(crate) moved: Drawn,
     pub(crate) standby: Standby,
     pub(crate) chain: Chain,
     /// A panic's message, kept in case that it aborts the process.
@@ -280,6 +284,7 @@ impl Mailbox {
             &self.foreign_handler,
             &self.changing,
             &self.written,
+            &self.protects,
             &standby.turn,
             &standby.started_by,
             &standby.kept,
@@ -292,7 +297,7 @@ impl Mailbox {
         standby.set_aside.store(0, Ordering::Relaxed);
         self.keeper.store(0, Ordering::Relaxed);
         self.drawn.clear();
-        self.kept_off.clear();
+        self.moved.clear();
         standby.drawn.clear();
         standby.sleeper.store(0, Ordering::Relaxed);
         for child in &self.children {

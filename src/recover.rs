@@ -59,7 +59,7 @@ impl Supervision<'_> {
         let mailbox = region.seat(dead.seat);
         self.crashed_seat = Some(dead.seat);
         self.drawn = notice::has_drawn(mailbox);
-        let remains = self.core.crew.remains(dead.seat);
+        let remains = Remains { table: self.page_table.take(), ..self.core.crew.remains(dead.seat) };
         let next = self.succeed(mailbox, remains, ending, noticed_ns, decided);
         // What it wrote has been read.
         mailbox.lingers.store(0, Ordering::Release);
@@ -132,6 +132,8 @@ impl Supervision<'_> {
             _ if how.kept => mechanism.keep(region),
             _ => restore(0)?,
         }
+        // No fork is to have the page table open.
+        drop(remains);
         self.went_back += last.saturating_sub(region.ledger().commit.load(Ordering::Relaxed));
         let recovery = recovery(new, decision, gone_ns, decided_ns, clock::now_ns());
         self.report.add(Recovery { kept: how.kept, ..recovery });

@@ -91,19 +91,23 @@ impl Supervision<'_> {
         let spin_ns = if start == Start::Hot { self.core.spin_budget.grant(spin, began_ns) } else { 0 };
         // SAFETY: a daemon has one thread (its closure cannot start another: no stack could be mapped for it).
         match unsafe { fork() }? {
-            Forked::Child => Standby {
-                region: self.region,
-                program: self.program,
-                policy: self.policy,
-                intensity: self.settings.intensity,
-                is_heir: self.mechanism.restores_by_itself(),
-                spin_ns,
-                weighs: self.core.spare_bytes == 0,
-                history: &mut self.history,
-                begin,
-                predecessor,
+            Forked::Child => {
+                // That of its predecessor.
+                self.page_table = None;
+                Standby {
+                    region: self.region,
+                    program: self.program,
+                    policy: self.policy,
+                    intensity: self.settings.intensity,
+                    is_heir: self.mechanism.restores_by_itself(),
+                    spin_ns,
+                    weighs: self.core.spare_bytes == 0,
+                    history: &mut self.history,
+                    begin,
+                    predecessor,
+                }
+                .live()
             }
-            .live(),
             Forked::Parent(pid) => {
                 let member = self.core.crew.follow(seat, pid).map_err(failed("following a spare by a pidfd"))?;
                 self.report.spares.forked += 1;

@@ -170,7 +170,7 @@ impl Tx<'_> {
         processors::ask_usual_slices();
         if matches!(Turn::of(&self.mailbox.standby), Turn::Taken | Turn::Ordered) {
             // Its daemon may sleep until the predecessor is gone, and has the next successor to make ready.
-            self.mailbox.kept_off.keep_off(here::parent());
+            self.mailbox.moved.keep_off(here::parent());
             event::raise(here::event());
         }
     }

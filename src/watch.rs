@@ -35,7 +35,7 @@ impl Supervision<'_> {
     /// Follows the process that works to its end, or to its successor's start.
     pub(crate) fn watch(&mut self) -> Result<Event> {
         let mut silence = Silence::of(self.mailbox(), self.settings.heartbeat);
-        self.make_writable();
+        self.prepare_for_a_crash();
         let (mut ended, mut shutdown, mut woke_ns) = (false, false, clock::now_ns());
         loop {
             if self.follow_forks()? {
@@ -44,12 +44,7 @@ impl Supervision<'_> {
                 ended = false;
             }
             self.give_seats_back();
-            for seat in self.seats().into_iter().flatten() {
-                if self.region.seat(seat).kept_off.come_back(self.own.as_ref()) {
-                    // By a successor that works: it need not be left alone any longer.
-                    self.spare_due_ns = 0;
-                }
-            }
+            self.come_back();
             // What happened while the daemon was at work becomes known only now.
             let noticed_ns = if self.serve()? { clock::now_ns() } else { woke_ns };
             if let Some(event) = self.crashed(noticed_ns, ended)? {
@@ -96,6 +91,16 @@ impl Supervision<'_> {
             // One that has taken over and died since is a crash like any other, and seen to above.
             if spare_ended && !shutdown && self.spare_turn() != Some(Turn::Taken) {
                 self.lose_spare();
+            }
+        }
+    }
+
+    /// Takes the daemon's own processors back where a child has moved it.
+    pub(crate) fn come_back(&mut self) {
+        for seat in self.seats().into_iter().flatten() {
+            if self.region.seat(seat).moved.come_back(self.own.as_ref()) {
+                // By a successor that works: it need not be left alone any longer.
+                self.spare_due_ns = 0;
             }
         }
     }

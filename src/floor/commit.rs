@@ -1,11 +1,11 @@
-//! A commit by page, bare: scan, log, apply, acknowledge and protect, in as few system calls as that takes.
+//! A commit by page, bare: scan and protect, log, apply and acknowledge, in as few system calls as that takes.
 //!
 //! ```text
 //! writer (the calling process)                  applier (a child)
-//! scan: which pages were written
+//! scan: which pages were written; protect them
 //! list ← their numbers
 //! `asked` ← lap, wake                      →    log ← state; shadow ← log, page by page
-//! protect what was written                 ←    `answered` ← lap, wake
+//! go on                                    ←    `answered` ← lap, wake
 //! ```
 //!
 //! It is what the mechanism `dirty-pages` does, without what makes that survive a crash of either process at any
@@ -197,7 +197,7 @@ impl BareCommits {
                 count += 1;
             }
         };
-        table.find(Pages::Touched, state, add).map_err(failed("scanning the page table"))?;
+        table.find_and_protect(Pages::Touched, state, add).map_err(failed("scanning the page table"))?;
         if count > list.len() {
             return Err(Error::Floor {
                 process: "writer",
@@ -206,7 +206,6 @@ impl BareCommits {
             });
         }
         self.ask(false, count)?;
-        table.protect(state).map_err(failed("protecting pages"))?;
         Ok(clock::now_ns() - began_ns)
     }
 

@@ -24,7 +24,7 @@ use super::page_log::{self, PageLog, differs};
 use super::stage::{self, Asked, Piece};
 use super::{Mechanism, Remains, Slot, Taken, Until};
 use crate::gate;
-use crate::link::{self, Refused};
+use crate::link::Refused;
 use crate::mailbox::Mailbox;
 use crate::point::{self, Point};
 use crate::region::Region;
@@ -55,13 +55,12 @@ impl Mechanism for CopyOnWrite {
         point::pass(Point::Stage);
         let mut piece = Piece::new(region, mailbox);
         let mut runs = Runs::default();
-        stage::each_written(region, Pages::Private, |run| runs.add(run), |page| piece.add(page))?;
+        stage::each_written(region, Pages::Private, false, |run| runs.add(run), |page| piece.add(page))?;
         point::pass(Point::Staged);
-        let number = piece.ask(true);
         if until == Until::Asked {
-            return Ok(Some(number));
+            return Ok(Some(piece.ask()));
         }
-        link::wait(mailbox, number)?;
+        piece.send(true)?;
         if until == Until::Answered {
             runs.drop_private_copies(region.parts.state);
         }

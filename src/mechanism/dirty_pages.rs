@@ -4,18 +4,22 @@
 //! backing:  shadow (the last commit) | log, and what it overwrites (`page_log.rs`; its target is the shadow)
 //!
 //! transaction                              daemon
-//! find the pages that it has touched and
-//!   that are not protected (page table)
+//! `protects` ← 1 (mailbox)
+//! find and protect the pages that it has
+//!   touched and that are not (page table)
 //! stage ← their numbers
 //! ask                                 →    those that differ from the shadow: log ← state
 //!                                          the commit is decided; shadow ← log; the commit is true
-//! protect what was found              ←    answer
+//! go on                               ←    `protects` ← 0; answer
 //! ```
 //!
 //! **Who knows what was written.** The kernel does, in the page table of the process that wrote
 //! (`sys/userfaultfd.rs`, `sys/pagemap.rs`). A fresh incarnation's table is empty, so nothing is protected ahead: what it
-//! touches is found, and what it has only read is sorted out by the comparison. After a commit the pages that were found
-//! are protected, *after* it: to find and to protect in one step would lose them where the process is killed in between.
+//! touches is found, and what it has only read is sorted out by the comparison. A commit finds and protects in one step,
+//! since a walk through the page table is half of a small commit's time. From then on until its commit is true, what is
+//! protected may have been written all the same; so whoever looks meanwhile, for a restore or after a refusal, looks at
+//! all that the process has touched. A word in its mailbox says so; only the commit's own code runs between that word and
+//! the request, which the daemon finishes before it looks.
 //!
 //! A kernel that cannot track (before Linux 6.7, or a filter refuses) protects nothing: then each commit finds all that
 //! the incarnation ever touched. The comparison makes that right, and the code is the same.
@@ -29,13 +33,14 @@
 //! Of many pages that it has touched, those that hold nothing by then (`arena/free.rs`) are not listed; so the shadow's
 //! may differ from the state's, which nobody reads.
 //!
-//! Without waiting, a transaction stages the pages too (`stage.rs`), asks, protects, and goes on.
+//! Without waiting, a transaction stages the pages too (`stage.rs`), asks, and goes on.
 
 use super::full_copy::copy_state;
 use super::page_log::{self, PageLog, copy, differs};
 use super::stage::{self, Asked, Piece};
 use super::{Mechanism, Remains, Slot, Taken, Until, backing_to_read};
 use crate::arena::Arena;
+use crate::copy::fetch;
 use crate::gate;
 use crate::link::{self, Refused};
 use crate::mailbox::{Mailbox, Request};
@@ -46,6 +51,7 @@ use crate::state_head::StateHead;
 use crate::sys::memory::PAGE;
 use crate::sys::pagemap::{Pagemap, Pages};
 use crate::sys::{Errno, userfaultfd};
+use std::mem::ManuallyDrop;
 use std::os::fd::IntoRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -75,7 +81,8 @@ impl Mechanism for DirtyPages {
 
     fn ready(&self, region: &Region) {
         // Where it fails they are compared.
-        let _ = Pagemap::own().and_then(|table| table.protect(region.parts.state));
+        let protect = |table: ManuallyDrop<Pagemap>| table.find_and_protect(Pages::Touched, region.parts.state, |_| {});
+        let _ = Pagemap::own().and_then(protect);
     }
 
     fn restores_by_itself(&self) -> bool {
@@ -88,37 +95,28 @@ impl Mechanism for DirtyPages {
 
     fn commit(&self, region: &Region, mailbox: &Mailbox, until: Until) -> Result<Option<u32>, Refused> {
         point::pass(Point::Stage);
-        let mut found = Found::default();
-        let number = if until == Until::Asked && !region.may_be_swapped {
-            let mut piece = Piece::new(region, mailbox);
-            stage::each_written(region, Pages::Touched, |run| found.add(run), |page| piece.add(page))?;
-            point::pass(Point::Staged);
-            piece.ask(true)
-        } else {
-            let mut list = List::new(region, mailbox);
-            let add = |at| list.add(Span { start: at, len: PAGE });
-            stage::each_written(region, Pages::Touched, |run| found.add(run), add)?;
-            point::pass(Point::Staged);
-            list.ask(true)
-        };
-        let outstanding = if until == Until::Asked && !link::is_answered(mailbox, number) {
-            Some(number)
-        } else {
-            link::wait(mailbox, number)?;
-            None
-        };
-        if until != Until::LastOfAll {
-            // What is not protected is found once more, nothing worse.
-            let _ = Pagemap::own().and_then(|table| found.0.map_or(Ok(()), |around| table.protect(around)));
+        let (pages, protects) = (to_be_found(mailbox), until != Until::LastOfAll);
+        if protects {
+            mailbox.protects.store(1, Ordering::Release);
         }
-        Ok(outstanding)
+        if until == Until::Asked && !region.may_be_swapped {
+            let mut piece = Piece::new(region, mailbox);
+            stage::each_written(region, pages, protects, |_| {}, |page| piece.add(page))?;
+            point::pass(Point::Staged);
+            return Ok(Some(piece.ask()));
+        }
+        let mut list = List::new(region, mailbox);
+        let add = |at| list.add(Span { start: at, len: PAGE });
+        stage::each_written(region, pages, protects, |_| {}, add)?;
+        point::pass(Point::Staged);
+        list.send(true).map(|()| None)
     }
 
     fn leave(&self, region: &Region, mailbox: &Mailbox) {
         let mut list = List::new(region, mailbox);
         let listed = Pagemap::own().and_then(|table| {
             let mut fits = true;
-            table.find(Pages::Touched, region.parts.state, |run| {
+            table.find(to_be_found(mailbox), region.parts.state, |run| {
                 fits = fits && list.fits(run) && list.add(run).is_ok()
             })?;
             if fits { Ok(()) } else { Err(Errno::ENOSPC) }
@@ -158,6 +156,7 @@ impl Mechanism for DirtyPages {
         }
         log.decide();
         log.apply();
+        mailbox.protects.store(0, Ordering::Release);
         if in_place {
             gate::let_waiting_in(region)?;
         }
@@ -237,16 +236,10 @@ impl Mechanism for DirtyPages {
     }
 }
 
-/// The least span around what a commit has found, since the kernel looks at every page of what it is to protect.
-#[derive(Default)]
-struct Found(Option<Span>);
-
-impl Found {
-    /// Adds a run behind those before.
-    fn add(&mut self, run: Span) {
-        let start = self.0.map_or(run.start, |around| around.start);
-        self.0 = Some(Span { start, len: run.end() - start });
-    }
+/// Which pages of a process may differ from the last commit, apart from those that no process has written: those that it
+/// has touched and that are not protected; while it is making a commit, or was refused one, all that it has touched.
+fn to_be_found(mailbox: &Mailbox) -> Pages {
+    if mailbox.protects.load(Ordering::Acquire) == 0 { Pages::Touched } else { Pages::Present }
 }
 
 /// Adds those of the pages that a transaction has listed to the log that differ from the shadow. The list is in memory
@@ -285,14 +278,27 @@ fn put_back_written(region: &Region, remains: &Remains) -> bool {
         pages.for_each(|number| put_back(region, state.part(number * PAGE, PAGE)));
         return true;
     }
-    [remains.process, remains.keeper].into_iter().flatten().any(|pid| put_back_found(region, pid).unwrap_or(false))
+    let pages = to_be_found(region.seat(remains.seat));
+    let put_back = |table: &Pagemap| put_back_found(region, table, pages).unwrap_or(false);
+    remains.table.as_ref().is_some_and(put_back)
+        || [remains.process, remains.keeper]
+            .into_iter()
+            .flatten()
+            .any(|pid| Pagemap::of(pid).is_ok_and(|table| put_back(&table)))
 }
 
-/// The same by the page table that process `pid` holds. False where that is gone, or went meanwhile.
-fn put_back_found(region: &Region, pid: i32) -> Result<bool, Errno> {
+/// The same by a page table. False where that is gone, or went meanwhile.
+fn put_back_found(region: &Region, table: &Pagemap, pages: Pages) -> Result<bool, Errno> {
     let state = region.parts.state;
-    let table = Pagemap::of(pid)?;
-    table.find(Pages::Touched, state, |run| put_back(region, run))?;
+    // One run behind, so that a page's first lines come while the one before is copied.
+    let mut before = None;
+    let put_back_before = |run: Span| {
+        fetch(run);
+        fetch(shadow(region).part(run.start - state.start, run.len));
+        before.replace(run).into_iter().for_each(|run| put_back(region, run));
+    };
+    table.find(pages, state, put_back_before)?;
+    before.into_iter().for_each(|run| put_back(region, run));
     let mut is_there = false;
     table.find(Pages::Present, state.part(0, PAGE), |_| is_there = true)?;
     Ok(is_there)
@@ -319,8 +325,7 @@ impl<'a> List<'a> {
     fn add(&mut self, run: Span) -> Result<(), Refused> {
         for at in (run.start..run.end()).step_by(PAGE) {
             if !self.fits(Span { start: at, len: PAGE }) {
-                let number = self.ask(false);
-                link::wait(self.mailbox, number)?;
+                self.send(false)?;
                 self.count = 0;
             }
             // A state has less than 2^32 pages: it is declared smaller.
@@ -334,9 +339,9 @@ impl<'a> List<'a> {
         Ok(())
     }
 
-    /// Asks the daemon to take what is listed, and answers the request's number.
-    fn ask(&self, last: bool) -> u32 {
+    /// Has the daemon take what is listed.
+    fn send(&self, last: bool) -> Result<(), Refused> {
         self.mailbox.pages.store(self.count, Ordering::Relaxed);
-        link::ask(self.mailbox, Request::CommitInPlace, last)
+        link::ask_and_wait(self.mailbox, Request::CommitInPlace, last)
     }
 }

@@ -174,7 +174,7 @@ fn take_seat(region: &Region, mailbox: &Mailbox) -> Option<usize> {
         if let Some(seat) = region.pool().take(region.seats()) {
             return Some(seat);
         }
-        link::wait(mailbox, link::ask(mailbox, Request::Seat, true)).ok()?;
+        link::ask_and_wait(mailbox, Request::Seat, true).ok()?;
     }
     None
 }

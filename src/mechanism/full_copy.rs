@@ -105,8 +105,7 @@ impl Mechanism for FullCopy {
     fn commit(&self, _: &Region, mailbox: &Mailbox, _: Until) -> Result<Option<u32>, Refused> {
         point::pass(Point::Stage);
         point::pass(Point::Staged);
-        let number = link::ask(mailbox, Request::Commit, true);
-        link::wait(mailbox, number).map(|()| None)
+        link::ask_and_wait(mailbox, Request::Commit, true).map(|()| None)
     }
 
     fn begin(&self, region: &Region) -> Result<(), Errno> {

@@ -25,6 +25,7 @@ use crate::span::Span;
 use crate::state_head::StateHead;
 use crate::sys::Errno;
 use crate::sys::memory::{self, Map};
+use crate::sys::pagemap::Pagemap;
 use std::os::fd::AsFd;
 
 /// What a daemon answers to a request for a commit.
@@ -51,8 +52,12 @@ pub(crate) enum Until {
 
 /// What is left of a transaction that has ended: the processes that may still hold its address space, its own and its
 /// keeper.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Remains {
+    /// Where its mailbox is.
+    pub(crate) seat: usize,
+    /// Its page table, where it was opened in time.
+    pub(crate) table: Option<Pagemap>,
     pub(crate) process: Option<i32>,
     pub(crate) keeper: Option<i32>,
     /// How many pages the process has listed in the stage before it ended in order, if it has.
@@ -93,7 +98,8 @@ pub(crate) trait Mechanism: Sync {
     /// In a spare, which has touched the state by reading: makes what it touched count as not written.
     fn ready(&self, _: &Region) {}
 
-    /// Whether a process that has told of its crash is to linger until the daemon has read what it wrote.
+    /// Whether the daemon reads the page table of a process that has crashed: where that has told of its crash, it is to
+    /// linger until then.
     fn lingers(&self) -> bool {
         false
     }

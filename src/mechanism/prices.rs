@@ -99,9 +99,11 @@ impl Desk {
         }
     }
 
-    fn find(&self, pages: Pages) -> Result<(), Errno> {
+    fn find(&self, pages: Pages, protects: bool) -> Result<(), Errno> {
         let mut found = 0;
-        self.table.find(pages, self.state, |run| found += run.len)?;
+        let add = |run: Span| found += run.len;
+        let (table, state) = (&self.table, self.state);
+        if protects { table.find_and_protect(pages, state, add) } else { table.find(pages, state, add) }?;
         if found == self.state.len { Ok(()) } else { Err(Errno::ENOTSUP) }
     }
 
@@ -116,7 +118,7 @@ impl Desk {
         self.enter(Map::CopyOnWrite)?;
         quickest(TRIED, || {
             self.write(1);
-            self.find(Pages::Private)?;
+            self.find(Pages::Private, false)?;
             Self::pages(self.state).zip(Self::pages(stage)).for_each(|(page, staged)| copy(page, staged));
             let staged = Self::sum(stage);
             copy(stage, log);
@@ -129,25 +131,25 @@ impl Desk {
         })
     }
 
-    /// As `dirty_pages.rs`: fault, find, compare; log, apply; protect.
+    /// As `dirty_pages.rs`: fault, find and protect, compare; log, apply.
     fn tracked_ns(&self) -> Result<f64, Errno> {
         let [_, log, shadow] = self.places;
         self.enter(Map::Shared)?;
         let _tracker = userfaultfd::track(self.state)?;
         self.write(0);
-        self.table.protect(self.state)?;
+        self.find(Pages::Touched, true)?;
         let mut word = 0;
         quickest(TRIED, || {
             word += 1;
             self.write(word);
-            self.find(Pages::Touched)?;
+            self.find(Pages::Touched, true)?;
             for ((page, logged), shadowed) in Self::pages(self.state).zip(Self::pages(log)).zip(Self::pages(shadow)) {
                 if differs(page, shadowed) {
                     copy(page, logged);
                 }
             }
             Self::pages(log).zip(Self::pages(shadow)).for_each(|(page, applied)| copy(page, applied));
-            self.table.protect(self.state)
+            Ok(())
         })
     }
 }

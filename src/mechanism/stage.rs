@@ -69,8 +69,7 @@ impl<'a> Piece<'a> {
     /// Stages the page at `address`; sends the piece off first where it is full.
     pub(super) fn add(&mut self, address: usize) -> Result<(), Refused> {
         if self.pages == PAGES {
-            let number = self.ask(false);
-            link::wait(self.mailbox, number)?;
+            self.send(false)?;
             self.pages = 0;
         }
         let stage = self.region.parts.stage;
@@ -85,8 +84,20 @@ impl<'a> Piece<'a> {
         Ok(())
     }
 
-    /// Asks the daemon to take the piece, and answers the request's number.
-    pub(super) fn ask(&self, last: bool) -> u32 {
+    /// Has the daemon take the piece, and waits until it has.
+    pub(super) fn send(&self, last: bool) -> Result<(), Refused> {
+        self.tell();
+        link::ask_and_wait(self.mailbox, Request::Commit, last)
+    }
+
+    /// Asks the daemon to take the piece, the last one, and answers the request's number.
+    pub(super) fn ask(&self) -> u32 {
+        self.tell();
+        link::ask(self.mailbox, Request::Commit)
+    }
+
+    /// Says in the mailbox what the piece is.
+    fn tell(&self) {
         let (mailbox, stage) = (self.mailbox, self.region.parts.stage);
         let numbers = bytes(stage.part(0, self.pages * size_of::<u32>()));
         let bodies = bytes(stage.part(TABLE, self.pages * PAGE));
@@ -94,7 +105,6 @@ impl<'a> Piece<'a> {
         // At most PAGES.
         #[allow(clippy::cast_possible_truncation)]
         mailbox.pages.store(self.pages as u32, Ordering::Relaxed);
-        link::ask(mailbox, Request::Commit, last)
     }
 }
 
@@ -130,25 +140,29 @@ impl<'a> Sieve<'a> {
     }
 }
 
-/// In a transaction that commits: calls `found` with each maximal run of pages that it has written, and `add` with the
-/// address of each page of them that holds something, until one is refused.
+/// In a transaction that commits: calls `found` with each maximal run of pages that it has written, which are
+/// write-protected in the same step where it `protects`, and `add` with the address of each page of them that holds
+/// something, until one is refused.
 pub(super) fn each_written(
     region: &Region,
     pages: Pages,
+    protects: bool,
     mut found: impl FnMut(Span),
     mut add: impl FnMut(usize) -> Result<(), Refused>,
 ) -> Result<(), Refused> {
     let mut sieve = Sieve::new(region);
     let mut added = Ok(());
-    let table = Pagemap::own().map_err(|_| Refused)?;
-    let listed = table.find(pages, region.parts.state, |run| {
+    let add_run = |run: Span| {
         found(run);
         for at in (run.start..run.end()).step_by(PAGE) {
             if added.is_ok() && sieve.keeps(at) {
                 added = add(at);
             }
         }
-    });
+    };
+    let (table, state) = (Pagemap::own().map_err(|_| Refused)?, region.parts.state);
+    let listed =
+        if protects { table.find_and_protect(pages, state, add_run) } else { table.find(pages, state, add_run) };
     listed.map_err(|_| Refused).and(added)
 }
 

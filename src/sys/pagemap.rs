@@ -100,11 +100,16 @@ impl Pagemap {
         }
     }
 
-    /// Write-protects those pages of `span` that this process has touched, where it is tracked; else does nothing.
-    pub(crate) fn protect(&self, span: Span) -> Result<(), Errno> {
+    /// The same, and write-protects what it finds in the same step, where this process is tracked. Of a process that is
+    /// killed in it, some pages are protected.
+    pub(crate) fn find_and_protect(&self, pages: Pages, span: Span, mut found: impl FnMut(Span)) -> Result<(), Errno> {
         match WAY.load(Ordering::Relaxed) {
-            way if way == Way::Entries as u8 => Ok(()),
-            _ => self.scan(Pages::Touched, span, PM_SCAN_WP_MATCHING, |_| {}),
+            way if way == Way::Entries as u8 => self.entries(pages, span, found),
+            _ => match self.scan(pages, span, PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC, &mut found) {
+                // It is not tracked; the kernel has not begun.
+                Err(Errno::EPERM) => self.scan(pages, span, 0, found),
+                done => done,
+            },
         }
     }
 
@@ -210,6 +215,8 @@ impl Runs {
 const PAGEMAP_SCAN: libc::c_ulong = 0xc060_6610;
 /// Protect what is found, in the same step.
 const PM_SCAN_WP_MATCHING: u64 = 1 << 0;
+/// Refuse where that cannot be; else what is not tracked would be passed over.
+const PM_SCAN_CHECK_WPASYNC: u64 = 1 << 1;
 const PAGE_IS_WRITTEN: u64 = 1 << 1;
 const PAGE_IS_FILE: u64 = 1 << 2;
 const PAGE_IS_PRESENT: u64 = 1 << 3;

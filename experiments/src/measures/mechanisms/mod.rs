@@ -212,7 +212,7 @@ impl Rows {
         };
         let (commit, restore) = match who {
             Who::Bare => (
-                "scan, log, apply, acknowledge and protect, by system calls alone",
+                "scan and protect, log, apply and acknowledge, by system calls alone",
                 "the written pages, copied back by the process that applies",
             ),
             _ => ("a commit that is waited for", "the daemon's part of a restore after a crash"),
