@@ -76,7 +76,7 @@ fn a_bad_suite_is_named_with_file_line_key_and_nearest_name() {
     let cases = [
         ("policy = [\"zero-state\"", "policy = [\"zero\"", "factors.policy", "the nearest is `zero-state`"),
         ("mechanism = [", "mechansim = [", "factors", "the nearest is `mechanism`"),
-        ("trials = 4", "trials = 0", "factors.trials", "at least 1"),
+        ("trials = 2", "trials = 0", "factors.trials", "at least 1"),
         ("kind = \"at-operation\"", "kind = \"probability\"\np = 1.5", "trigger.p", "1.5 is not a probability"),
         ("region = \"64 MiB\"", "region = \"64 KiB\"", "factors.region", "smaller than the workload"),
     ];
