@@ -238,8 +238,8 @@ impl Supervision<'_> {
     /// Serves the process that works, and its fork, until that has ended. One that does nothing is killed for it.
     fn serve_to_its_end(&mut self) -> Result<()> {
         loop {
-            self.follow_forks()?;
             self.come_back();
+            self.follow_forks()?;
             self.serve()?;
             let Some(active) = &self.active else { return Ok(()) };
             let fds = [self.core.event.as_fd(), active.pidfd.as_fd(), self.core.shutdown.as_fd()];

@@ -24,10 +24,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[repr(transparent)]
 pub(crate) struct Drawn(AtomicU32);
 
-/// It is being moved, or was.
+/// It is being moved, or was drawn for good.
 const MOVED: u32 = 1;
-/// It was moved, and will not be again.
-const OVER: u32 = 2;
+/// It was kept off.
+const KEPT_OFF: u32 = 2;
+/// It was drawn until it has woken.
+const LENT: u32 = 3;
 
 impl Drawn {
     /// Nobody was moved.
@@ -48,12 +50,12 @@ impl Drawn {
         processors::draw(sleeper);
     }
 
-    /// Draws process `sleeper` until it has woken, when it takes back what it had: it may be awake by now.
+    /// Draws process `sleeper` until it has woken and takes back what it had; it may be awake already.
     pub(crate) fn draw_once(&self, sleeper: Option<i32>) {
         let Some(sleeper) = sleeper else { return };
         self.0.store(MOVED, Ordering::Release);
         processors::draw(sleeper);
-        self.0.store(OVER, Ordering::Release);
+        self.0.store(LENT, Ordering::Release);
     }
 
     /// Keeps process `other` off this processor. It may be awake, and come back before it has gone; so it does that again
@@ -62,7 +64,12 @@ impl Drawn {
         let Some(other) = other else { return };
         self.0.store(MOVED, Ordering::Release);
         processors::keep_off(other);
-        self.0.store(OVER, Ordering::Release);
+        self.0.store(KEPT_OFF, Ordering::Release);
+    }
+
+    /// Whether somebody was kept off, and has not come back.
+    pub(crate) fn is_kept_off(&self) -> bool {
+        self.0.load(Ordering::Acquire) == KEPT_OFF
     }
 
     /// In the one that is moved: gives it its own processors back, where it was; whether it was.
@@ -71,11 +78,12 @@ impl Drawn {
         if moved == 0 {
             return false;
         }
+        // Before it comes back: where it is moved again in between, there is a note of that.
+        if moved != MOVED {
+            let _ = self.0.compare_exchange(moved, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
         if let Some(own) = own {
             own.give(0);
-        }
-        if moved == OVER {
-            self.clear();
         }
         true
     }
@@ -104,7 +112,8 @@ mod tests {
             assert!(kept_off.come_back(Some(&own)));
             processors::keep_off(process::thread_id());
             assert_eq!(count(&Processors::of(0).unwrap()), count(&own).max(2) - 1);
-            kept_off.0.store(OVER, Ordering::Release);
+            kept_off.0.store(KEPT_OFF, Ordering::Release);
+            assert!(kept_off.is_kept_off());
             assert!(kept_off.come_back(Some(&own)));
             assert_eq!(Processors::of(0).unwrap().0, own.0);
             assert!(!kept_off.come_back(Some(&own)));
@@ -118,6 +127,7 @@ mod tests {
             let (moved, own) = (nobody(), Processors::of(0).unwrap());
             moved.draw_once(Some(process::thread_id()));
             assert_eq!(count(&Processors::of(0).unwrap()), 1);
+            assert!(!moved.is_kept_off());
             assert!(moved.come_back(Some(&own)));
             assert_eq!(Processors::of(0).unwrap().0, own.0);
             moved.draw_once(None);

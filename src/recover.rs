@@ -43,6 +43,10 @@ impl Supervision<'_> {
         let decided_ns = words.decided_ns.load(Ordering::Relaxed);
         self.report.add(recovery(crash, decision, noticed_ns, decided_ns, decided_ns));
         self.weigh(spare.member.seat);
+        // It may have died while it moved the daemon.
+        if predecessor.moved.come_back(self.own.as_ref()) {
+            predecessor.moved.clear();
+        }
         self.core.crew.bury(dead, PATIENCE);
         let works = self.region.seat(spare.member.seat).first_operation_ns.load(Ordering::Relaxed) != 0;
         self.active = Some(spare.member);
@@ -58,7 +62,9 @@ impl Supervision<'_> {
         let Some(dead) = self.active.take() else { return Ok(None) };
         let mailbox = region.seat(dead.seat);
         self.crashed_seat = Some(dead.seat);
-        self.drawn = notice::has_drawn(mailbox);
+        // It may have been about to wait for an answer.
+        self.drawn = notice::has_drawn(mailbox) || mailbox.moved.is();
+        mailbox.moved.clear();
         let remains = Remains { table: self.page_table.take(), ..self.core.crew.remains(dead.seat) };
         let next = self.succeed(mailbox, remains, ending, noticed_ns, decided);
         // What it wrote has been read.

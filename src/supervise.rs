@@ -142,10 +142,8 @@ fn supervise(
     }
     supervision.dismiss_spare();
     supervision.fold(0);
-    if supervision.history.total() > 0 {
-        // Whoever was killed may have moved it last.
-        supervision.go_home();
-    }
+    // Whoever was killed may have moved it last.
+    supervision.go_home();
     mechanism.end(region).map_err(failed("opening the gate"))?;
 
     let mut report = std::mem::take(&mut supervision.report);
@@ -295,13 +293,16 @@ impl Supervision<'_> {
         }
     }
 
-    /// Touches what the next crash makes the daemon write: since the fork, the first write to each page copies it. Opens
-    /// what it makes the daemon read.
-    pub(crate) fn prepare_for_a_crash(&mut self) {
+    /// Opens what a restore will read.
+    pub(crate) fn open_page_table(&mut self) {
         let active = self.active.as_ref().filter(|_| self.mechanism.lingers());
         let pid = active.and_then(|member| self.core.crew.pid(member.seat));
         // Where it cannot be opened now, a restore tries again.
         self.page_table = pid.and_then(|pid| Pagemap::of(pid).ok());
+    }
+
+    /// Touches what the next crash makes the daemon write: since the fork, the first write to each page copies it.
+    pub(crate) fn make_writable(&mut self) {
         self.history.make_writable();
         self.report.make_writable();
         life::flush();

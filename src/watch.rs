@@ -35,16 +35,18 @@ impl Supervision<'_> {
     /// Follows the process that works to its end, or to its successor's start.
     pub(crate) fn watch(&mut self) -> Result<Event> {
         let mut silence = Silence::of(self.mailbox(), self.settings.heartbeat);
-        self.prepare_for_a_crash();
+        self.make_writable();
         let (mut ended, mut shutdown, mut woke_ns) = (false, false, clock::now_ns());
+        let mut looked_once = false;
         loop {
+            // While whoever has moved it is one of those that are looked at.
+            self.come_back();
             if self.follow_forks()? {
                 // What ended was forked from, if anything.
                 silence = Silence::of(self.mailbox(), self.settings.heartbeat);
                 ended = false;
             }
             self.give_seats_back();
-            self.come_back();
             // What happened while the daemon was at work becomes known only now.
             let noticed_ns = if self.serve()? { clock::now_ns() } else { woke_ns };
             if let Some(event) = self.crashed(noticed_ns, ended)? {
@@ -68,6 +70,10 @@ impl Supervision<'_> {
                     Some(event) => return Ok(event),
                     None => continue,
                 }
+            }
+            // Not before the first look: a transaction may have asked for something by then.
+            if !std::mem::replace(&mut looked_once, true) {
+                self.open_page_table();
             }
             self.tend_spare()?;
             let left = silence.until_next_look(clock::now_ns());
@@ -98,10 +104,12 @@ impl Supervision<'_> {
     /// Takes the daemon's own processors back where a child has moved it.
     pub(crate) fn come_back(&mut self) {
         for seat in self.seats().into_iter().flatten() {
-            if self.region.seat(seat).moved.come_back(self.own.as_ref()) {
+            let moved = &self.region.seat(seat).moved;
+            if moved.is_kept_off() {
                 // By a successor that works: it need not be left alone any longer.
                 self.spare_due_ns = 0;
             }
+            moved.come_back(self.own.as_ref());
         }
     }
 

@@ -48,6 +48,7 @@ const SCENARIOS: &[Scenario] = &[
     ("wild-writes", wild::writes_into_the_mailboxes),
     ("daemons-die", daemons::die_in_a_hand_over),
     ("processors", processors::are_given_back),
+    ("processors-after-commits", processors::are_given_back_after_commits),
     ("stops-released", released::stops_there),
 ];
 
@@ -69,6 +70,10 @@ const TESTS: &[Test] = &[
     ("a_daemon_may_die_in_a_hand_over", || each_anew("daemons-die")),
     ("a_storm_of_crashes_leaves_no_trace", || storm::of_seconds(2)),
     ("who_was_drawn_gets_its_processors_back", || each_anew("processors")),
+    ("who_was_lent_a_processor_gets_its_own_back", || {
+        each_anew("processors-after-commits");
+        drop(support::passes("processors-after-commits", "fork warm"));
+    }),
     ("a_handler_that_stops_once_it_has_released_a_spare_holds_nobody_up", || {
         drop(support::passes("stops-released", "copy-on-write warm"))
     }),

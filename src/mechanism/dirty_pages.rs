@@ -18,8 +18,9 @@
 //! touches is found, and what it has only read is sorted out by the comparison. A commit finds and protects in one step,
 //! since a walk through the page table is half of a small commit's time. From then on until its commit is true, what is
 //! protected may have been written all the same; so whoever looks meanwhile, for a restore or after a refusal, looks at
-//! all that the process has touched. A word in its mailbox says so; only the commit's own code runs between that word and
-//! the request, which the daemon finishes before it looks.
+//! all that the process has touched. A word in its mailbox says so. A wild write can take it back; but until a commit is
+//! asked for runs nothing but its own code, and a request is finished first. What is not seen is one that wipes out word
+//! and request of a commit that nobody waits for.
 //!
 //! A kernel that cannot track (before Linux 6.7, or a filter refuses) protects nothing: then each commit finds all that
 //! the incarnation ever touched. The comparison makes that right, and the code is the same.
@@ -290,7 +291,7 @@ fn put_back_written(region: &Region, remains: &Remains) -> bool {
 /// The same by a page table. False where that is gone, or went meanwhile.
 fn put_back_found(region: &Region, table: &Pagemap, pages: Pages) -> Result<bool, Errno> {
     let state = region.parts.state;
-    // One run behind, so that a page's first lines come while the one before is copied.
+    // One run behind, so that a run's first lines come while the one before is copied.
     let mut before = None;
     let put_back_before = |run: Span| {
         fetch(run);

@@ -50,8 +50,8 @@ pub(crate) enum Until {
     LastOfAll,
 }
 
-/// What is left of a transaction that has ended: the processes that may still hold its address space, its own and its
-/// keeper.
+/// What is left of a transaction that has ended: its mailbox, and the processes that may still hold its address space, its
+/// own and its keeper.
 #[derive(Default)]
 pub(crate) struct Remains {
     /// Where its mailbox is.

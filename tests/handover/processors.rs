@@ -1,5 +1,5 @@
-//! Who was drawn to the processor of a crash gets those back that it had before: the successor before its own code runs,
-//! the daemon once the successor has started.
+//! Who was drawn to the processor of a crash, or was lent one, gets those back that it had before: the successor before its
+//! own code runs, the daemon once the successor has started, or the transaction is over.
 
 use crate::support::fault::Fault;
 use crate::support::{declaration, mechanism_and_spare};
@@ -66,6 +66,31 @@ pub(crate) fn are_given_back() -> crashbed::Result<()> {
                     assert!(daemon.report().spares.forked > 0, "there were spares");
                 }
             }
+            Ok(())
+        })
+        .run()
+}
+
+/// A transaction that waits for its daemon lends it its processor, commit by commit, and the last time as it ends.
+pub(crate) fn are_given_back_after_commits() -> crashbed::Result<()> {
+    const TRANSACTIONS: u64 = 40;
+    const COMMITS: u64 = 100;
+    Root::new()
+        .declare(declaration(), |daemon: &mut Daemon<u64>| {
+            let all = processors(0);
+            for _ in 0..TRANSACTIONS {
+                let outcome = daemon.transaction(CheckpointResume, |tx, state| {
+                    for _ in 0..COMMITS {
+                        *state += 1;
+                        tx.done();
+                        tx.commit()?;
+                    }
+                    Ok(processors(0))
+                })?;
+                assert_eq!(outcome, Outcome::Done(all.clone()), "a transaction's");
+                assert_eq!(processors(0), all, "the daemon's");
+            }
+            assert_eq!(*daemon.state(), TRANSACTIONS * COMMITS);
             Ok(())
         })
         .run()
