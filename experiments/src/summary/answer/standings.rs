@@ -2,7 +2,7 @@
 
 use crate::record::{Figure, Mean, Prediction, Predictor, Standing, Summary};
 use crate::statistics::median;
-use crate::units::{count, duration, percent, three_digits};
+use crate::units::{duration, percent, three_digits};
 use std::collections::BTreeSet;
 
 pub(super) fn sentences(summary: &Summary) -> Vec<String> {
@@ -23,9 +23,8 @@ fn of_mix(mix: &[Standing], name_setting: bool) -> Vec<String> {
     let front: Vec<&Standing> = mix.iter().filter(|standing| standing.on_front).collect();
     let told: Vec<String> = front.iter().map(|standing| told(standing)).collect();
     let mut sentences = vec![format!(
-        "{about}: on the front, where no other policy loses less of both work and time in the mean, {} ({} each).",
-        told.join("; "),
-        count(first.trials, "trial", "trials")
+        "{about}: on the front, where no other policy loses less of both work and time in the mean, {}.",
+        told.join("; ")
     )];
     let off: Vec<&Standing> = mix.iter().filter(|standing| !standing.on_front).collect();
     let (beaten, unclear): (Vec<&Standing>, Vec<&Standing>) =
