@@ -66,7 +66,9 @@ fn a_suites_own_corpus_must_be_there_too() {
 fn two_blocks() -> Suite {
     let mut suite = catalog::load("state-integrity").unwrap();
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let kill = Factors { fault: names(&["kill"]), spare: names(&["cold", "warm"]), ..suite.factors.remove(0) };
+    let mechanism = names(&["copy-on-write", "full-copy"]);
+    let kill =
+        Factors { mechanism, fault: names(&["kill"]), spare: names(&["cold", "warm"]), ..suite.factors.remove(0) };
     let null = Factors { fault: names(&["null-read"]), spare: names(&["hot"]), trials: 7, ..kill.clone() };
     suite.factors = vec![kill, null];
     suite

@@ -5,11 +5,12 @@ use crate::size::Size;
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 
-/// The quick suite with only the first of its levels, as many as given.
+/// The quick suite with only the first of its levels, as many as given, and two mechanisms.
 fn suite(policies: usize, workloads: usize, faults: usize, trials: u64) -> Suite {
     let mut suite = catalog::load("quick").unwrap();
     let block = &mut suite.factors[0];
     block.policy.truncate(policies);
+    block.mechanism.truncate(2);
     block.workload.truncate(workloads);
     block.fault.truncate(faults);
     block.trials = trials;

@@ -159,12 +159,13 @@ mod tests {
     use crate::run::launch;
     use std::collections::HashSet;
 
-    /// The floors of the quick suite with its faults, spares and loads changed.
+    /// The floors of the quick suite under two mechanisms, with its faults, spares and loads changed.
     fn floors(faults: &[&str], spares: &[&str], loads: &[&str]) -> Floors {
         let mut suite = catalog::load("quick").unwrap();
         suite.floor.trials = 60;
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let block = &mut suite.factors[0];
+        block.mechanism.truncate(2);
         (block.fault, block.spare, block.load) = (names(faults), names(spares), names(loads));
         let plan = Plan::new(&suite, 1);
         Floors::new(&suite, &plan, &launch::daemons(plan.cells.iter()))
