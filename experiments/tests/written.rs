@@ -24,7 +24,7 @@ fn a_quick_run_is_whole_and_true() {
         summary.cells.iter().map(|cell| of(&cell.levels)).collect()
     };
     assert_eq!(levels(&|levels| levels.policy.clone()).len(), 3);
-    assert_eq!(levels(&|levels| levels.mechanism.clone()).len(), 2);
+    assert_eq!(levels(&|levels| levels.mechanism.clone()).len(), 5);
     assert_eq!(levels(&|levels| levels.workload.clone()).len(), 2);
 
     for trial in &results.trials {
