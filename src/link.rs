@@ -17,25 +17,21 @@ pub(crate) struct Refused;
 ///
 /// The daemon wakes where the scheduler likes. To keep it off this processor would cost more than it brings: an idle one
 /// takes longer to wake than a small commit takes.
-pub(crate) fn ask(mailbox: &Mailbox, request: Request) -> u32 {
-    post(mailbox, request, true)
-}
-
-/// Asks the daemon for `request`, and waits for the answer. Until then the daemon has this processor, whose caches hold
-/// what was written. In a transaction only.
-pub(crate) fn ask_and_wait(mailbox: &Mailbox, request: Request, last: bool) -> Result<(), Refused> {
-    mailbox.moved.draw_once(here::parent());
-    let number = post(mailbox, request, last);
-    wait(mailbox, number)
-}
-
-fn post(mailbox: &Mailbox, request: Request, last: bool) -> u32 {
+pub(crate) fn ask(mailbox: &Mailbox, request: Request, last: bool) -> u32 {
     mailbox.request.store(request as u32, Ordering::Relaxed);
     mailbox.last.store(u32::from(last), Ordering::Relaxed);
     let number = mailbox.asked.load(Ordering::Relaxed).wrapping_add(1);
     mailbox.asked.store(number, Ordering::Release);
     event::raise(here::event());
     number
+}
+
+/// Asks the daemon for `request`, and waits for the answer. Until then the daemon has this processor, whose caches hold
+/// what was written. In a transaction only.
+pub(crate) fn ask_and_wait(mailbox: &Mailbox, request: Request, last: bool) -> Result<(), Refused> {
+    mailbox.moved.draw_once(here::parent());
+    let number = ask(mailbox, request, last);
+    wait(mailbox, number)
 }
 
 /// Whether request `number` was answered. In a transaction.

@@ -93,7 +93,7 @@ impl<'a> Piece<'a> {
     /// Asks the daemon to take the piece, the last one, and answers the request's number.
     pub(super) fn ask(&self) -> u32 {
         self.tell();
-        link::ask(self.mailbox, Request::Commit)
+        link::ask(self.mailbox, Request::Commit, true)
     }
 
     /// Says in the mailbox what the piece is.
