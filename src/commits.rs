@@ -68,6 +68,7 @@ impl Tx<'_> {
         self.wait_for_outstanding()?;
         let was_running = self.mailbox.phase.load(Ordering::Relaxed) == Phase::Running as u32;
         let is_quick = self.mechanism.commits_by_itself() && until != Until::LastOfAll;
+        self.beat();
         self.begin_commit(is_quick)?;
         let committed = self.mechanism.commit(self.region, self.mailbox, until);
         if !is_quick {
@@ -85,7 +86,6 @@ impl Tx<'_> {
     /// What comes before a commit of any kind.
     pub(crate) fn begin_commit(&self, is_quick: bool) -> std::result::Result<(), Failure> {
         self.enter_phase(Phase::Committing);
-        self.beat();
         self.mechanism.examine(self.region)?;
         self.head().forget_passed_skips(self.operations());
         // A system call, which a commit at the speed of memory does not make each time.

@@ -107,7 +107,15 @@ impl StateHead {
     }
 
     /// Forgets the skips that lie behind `operations`: they were passed.
+    #[inline]
     pub(crate) fn forget_passed_skips(&self, operations: u64) {
+        // The usual case, and a store would cost a process that has just been forked a page.
+        if self.skip_count.load(Ordering::Relaxed) != 0 {
+            self.forget_skips_before(operations);
+        }
+    }
+
+    fn forget_skips_before(&self, operations: u64) {
         let mut kept = 0;
         for i in 0..self.skipped().len() {
             let skip = self.skips[i].load(Ordering::Relaxed);

@@ -99,10 +99,12 @@ pub(crate) fn commit(tx: &mut Tx<'_>) -> Result<(), Failure> {
     if !thread::is_alone() || cache::is_any_in_use() {
         return tx.commit_through_daemon();
     }
+    let mailbox = tx.mailbox;
+    // No `beat`: it may prepare this process for a crash, which is about to freeze.
+    mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
     tx.begin_commit(false)?;
     point::pass(Point::Stage);
     life::flush();
-    let mailbox = tx.mailbox;
     mailbox.chain.operations.store(tx.operations(), Ordering::Relaxed);
     mailbox.chain.order.store(0, Ordering::Relaxed);
     point::pass(Point::Staged);

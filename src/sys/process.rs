@@ -67,9 +67,13 @@ fn note_of_thread_id() -> *mut i32 {
 }
 
 /// Asks for SIGKILL when the parent ends (`PR_SET_PDEATHSIG`), and closes the race with a parent that has ended
-/// already: false if it has.
+/// already: false if it has. By the function that has just forked: each page of code that a fresh process has not run yet
+/// costs it a page fault, some 3 µs.
 pub(crate) fn die_with_parent(parent: i32) -> bool {
-    prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).is_ok() && self::parent() == parent
+    // SAFETY: no pointer is passed; the unused arguments are 0.
+    let asked = unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
+    // SAFETY: no argument at all.
+    asked == 0 && unsafe { libc::syscall(libc::SYS_getppid) } == i64::from(parent)
 }
 
 /// Ends this process at once: no destructor, no `atexit`, no flush (`_exit(2)`).
