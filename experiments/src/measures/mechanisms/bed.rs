@@ -42,7 +42,7 @@ impl Who {
     /// Whether it can be asked for this.
     pub(super) fn does(self, kind: Kind) -> bool {
         match self {
-            Self::Transaction(mechanism) => kind != Kind::BareForks || mechanism.returns_from_commits(),
+            Self::Transaction(mechanism) => kind != Kind::ForkPairs || mechanism.returns_from_commits(),
             Self::Plain => kind == Kind::Commits,
             Self::Bare => matches!(kind, Kind::Commits | Kind::Crashes),
         }
@@ -51,7 +51,7 @@ impl Who {
     /// The most laps of one order.
     pub(super) fn most_laps(kind: Kind) -> usize {
         match kind {
-            Kind::Commits | Kind::CommitsLater | Kind::BareForks => MOST_LAPS,
+            Kind::Commits | Kind::CommitsLater | Kind::ForkPairs => MOST_LAPS,
             Kind::Crashes => MOST_CRASHES,
             Kind::Holds => 1,
         }

@@ -124,7 +124,7 @@ fn level(
 ) -> Result<Vec<Said>, MeasureError> {
     let laps = usize::try_from(laps).unwrap_or(usize::MAX);
     let mut rows: Vec<Rows> = bed.contestants().iter().map(|who| Rows::of(*who, region, written)).collect();
-    for kind in [Kind::Commits, Kind::CommitsLater, Kind::Crashes, Kind::BareForks] {
+    for kind in [Kind::Commits, Kind::CommitsLater, Kind::Crashes, Kind::ForkPairs] {
         let mut order: Vec<(usize, Turns)> = (0..)
             .zip(bed.contestants())
             .filter(|(_, who)| who.does(kind))
@@ -194,6 +194,7 @@ struct Rows {
     commit_later: Sampled,
     restore: Sampled,
     recovery: Sampled,
+    paired_commit: Sampled,
     bare_fork: Sampled,
     beside_state: Sampled,
 }
@@ -225,7 +226,8 @@ impl Rows {
             commit_later: row("commit-later", Unit::Ns, "a commit that is not waited for, and settling it afterwards"),
             restore: row(if who == Who::Bare { "copy-back" } else { "restore" }, Unit::Ns, restore),
             recovery: row("recovery", Unit::Ns, "the crash, to the successor's first operation done"),
-            bare_fork: Sampled::new("bare-fork", Unit::Ns, "a bare fork of the transaction, to its first instruction")
+            paired_commit: row("paired-commit", Unit::Ns, "a commit that forks, with a bare fork before and behind it"),
+            bare_fork: Sampled::new("bare-fork", Unit::Ns, "a bare fork of that process, to its first instruction")
                 .at("region-bytes", region.bytes())
                 .at("written-bytes", written.bytes()),
             beside_state: row(
@@ -254,7 +256,10 @@ impl Rows {
                         self.recovery.samples.push(second);
                     }
                 }
-                Kind::BareForks => self.bare_fork.samples.push(first),
+                Kind::ForkPairs => {
+                    self.paired_commit.samples.push(first);
+                    self.bare_fork.samples.push(second);
+                }
                 Kind::Holds => {}
             }
         }
@@ -262,8 +267,9 @@ impl Rows {
 
     /// Those that were measured.
     fn measured(self) -> impl Iterator<Item = Sampled> {
-        let Self { write, commit, both, commit_later, restore, recovery, bare_fork, beside_state, .. } = self;
-        let all = [write, commit, both, commit_later, restore, recovery, bare_fork, beside_state];
+        let Self { write, commit, both, commit_later, restore, recovery, .. } = self;
+        let Self { paired_commit, bare_fork, beside_state, .. } = self;
+        let all = [write, commit, both, commit_later, restore, recovery, paired_commit, bare_fork, beside_state];
         all.into_iter().filter(|row| !row.samples.is_empty())
     }
 }

@@ -42,15 +42,16 @@ pub(super) enum Kind {
     CommitsLater,
     /// To write and to crash: time of the daemon's part of the restore, and of the whole recovery.
     Crashes,
-    /// To commit, to write, and to fork bare: time until the child's first instruction, and 0. A process that forks at a
-    /// commit was itself forked at the one before, on another processor; after the commit this one is as fresh.
-    BareForks,
+    /// To write and commit, and to write and fork bare: time of the commit, and time until the child's first instruction.
+    /// Either follows on a bare fork, that of the lap before or one that does not count: what the commit before has left to
+    /// be done is over by then.
+    ForkPairs,
     /// To write, and to leave it at that, for whoever looks at its memory: its process, and 0.
     Holds,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Commits, Self::CommitsLater, Self::Crashes, Self::BareForks, Self::Holds];
+    const ALL: [Self; 5] = [Self::Commits, Self::CommitsLater, Self::Crashes, Self::ForkPairs, Self::Holds];
 }
 
 /// An order: what, how much is written in each lap, how many laps, and how many before them that do not count.
@@ -247,9 +248,6 @@ fn lap_of<S: Bytes>(
     value: u8,
     stamp: &AtomicU64,
 ) -> Result<(u64, u64), Failure> {
-    if order.kind == Kind::BareForks {
-        tx.commit()?;
-    }
     let begun_ns = monotonic_ns();
     write(tx, state, order.written, value);
     let written_ns = monotonic_ns();
@@ -264,12 +262,16 @@ fn lap_of<S: Bytes>(
             tx.wait(ticket)?;
             Ok((gone_on_ns - written_ns, monotonic_ns() - settling_ns))
         }
-        Kind::BareForks => {
-            // SAFETY: a transaction that declares no threads has one, and the stamp is on the board, which all share.
-            let ns = unsafe { crashbed::floor::fork(stamp) };
-            ns.map(|ns| (ns, 0)).map_err(Failure::new)
-        }
         Kind::Holds => Ok((std::process::id().into(), 0)),
+        Kind::ForkPairs => {
+            // SAFETY: a transaction that declares no threads has one, and the stamp is on the board, which all share.
+            let fork_bare = || unsafe { crashbed::floor::fork(stamp) }.map_err(Failure::new);
+            tx.commit()?;
+            let commit_ns = monotonic_ns() - written_ns;
+            fork_bare()?;
+            write(tx, state, order.written, value);
+            Ok((commit_ns, fork_bare()?))
+        }
         Kind::Commits | Kind::Crashes => {
             tx.commit()?;
             Ok((written_ns - begun_ns, monotonic_ns() - written_ns))

@@ -53,11 +53,11 @@ impl Measured<'_> {
         Some(target("small commits", what, "a microsecond", 1.0).with_times(both, Ok((SMALL_NS, None)), None))
     }
 
-    /// A commit by fork, against a bare one.
+    /// A commit by fork, against a bare one: both begin when nothing is left to be done of the one before.
     fn fork(&self) -> Vec<Target> {
         let forked = |pages| {
-            let commit = self.pages("commit", FORK, REGION, pages)?;
-            let what = format!("{FORK}, {pages} pages");
+            let commit = self.pages("paired-commit", FORK, REGION, pages)?;
+            let what = format!("{FORK}, {pages} pages, by turns with the bare one");
             let row = target("commits by fork", what, "a bare fork with the same mappings", 1.2);
             Some(row.with_times(commit, self.bare("bare-fork", REGION, pages * PAGE), None))
         };
@@ -141,7 +141,7 @@ mod tests {
         for written in [few, many] {
             rows.push(row("bare-commit", "", REGION, written, 20_000));
             rows.push(row("bare-fork", "", REGION, written, 100_000));
-            rows.push(row("commit", FORK, REGION, written, times(120_000.0)));
+            rows.push(row("paired-commit", FORK, REGION, written, times(120_000.0)));
             rows.push(row("commit", FULL_COPY, REGION, written, 3_000_000));
             rows.push(row("commit", UNDO_LOG, REGION, written, 100_000));
             rows.push(row("commit", UNDO_LOG, GIB, written, times(105_000.0)));
