@@ -88,7 +88,7 @@ impl Tx<'_> {
         self.enter_phase(Phase::Committing);
         self.mechanism.examine(self.region)?;
         self.head().forget_passed_skips(self.operations());
-        // A system call, which a commit at the speed of memory does not make each time.
+        // A system call, which a commit at the speed of memory does not make each time, nor a process that was just forked.
         if (!is_quick || self.handler_is_due()) && !notice::is_installed() {
             self.mailbox.foreign_handler.store(1, Ordering::Relaxed);
         }

@@ -116,8 +116,13 @@ pub(crate) fn seat(seat: usize) -> Option<&'static Mailbox> {
 
 /// The parent of a transaction, while it lives and nothing has written over its id. Async-signal-safe.
 pub(crate) fn parent() -> Option<i32> {
-    let parent = PARENT.load(Ordering::Relaxed);
+    let parent = told_parent();
     (parent == process::parent()).then_some(parent)
+}
+
+/// What a transaction was told of its parent; 0 elsewhere.
+pub(crate) fn told_parent() -> i32 {
+    PARENT.load(Ordering::Relaxed)
 }
 
 /// The event descriptor that wakes the parent; -1 where there is none.

@@ -102,7 +102,7 @@ pub(crate) fn commit(tx: &mut Tx<'_>) -> Result<(), Failure> {
     let mailbox = tx.mailbox;
     // No `beat`: it may prepare this process for a crash, which is about to freeze.
     mailbox.beat_ns.store(clock::now_ns(), Ordering::Relaxed);
-    tx.begin_commit(false)?;
+    tx.begin_commit(true)?;
     point::pass(Point::Stage);
     life::flush();
     mailbox.chain.operations.store(tx.operations(), Ordering::Relaxed);
@@ -155,7 +155,7 @@ fn fork(region: &Region, mailbox: &Mailbox) -> Option<Side> {
     match unsafe { process::fork_sibling(&own.chain.pid) } {
         Ok(Forked::Parent(_)) => Some(Side::Freezes),
         Ok(Forked::Child) => {
-            if !here::parent().is_some_and(process::die_with_parent) {
+            if !process::die_with_parent(here::told_parent()) {
                 process::exit_now(1);
             }
             Some(Side::GoesOn(seat))
