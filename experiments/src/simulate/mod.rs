@@ -22,6 +22,8 @@
 //! otherwise show each policy that counts its crashes a number that means nothing. Few crashes have another one before
 //! them in their history, so that a history is kept only where the next crash, which is known, will come into it.
 //!
+//! A program that is asked is asked in a successor, which takes a recovery also where it answers to give up.
+//!
 //! A transaction that is given up goes to whoever looks after the fleet: after the time of a repair its process begins
 //! anew, with nothing wrong any more. So does one that gets nowhere for longer than their patience.
 //!

@@ -251,27 +251,40 @@ impl<'a> Shard<'a> {
         } else {
             None
         };
+        let delay_ns = u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX);
         if let Some(count) = given_up_by {
             *count += 1;
+            // A program is asked in a successor, which is started first, whatever it answers.
+            let is_asked = decision.action == Action::ProcessDecides && action == Action::GiveUp;
+            let asked_ns = if is_asked && !intensity.exceeded(history) {
+                delay_ns.saturating_add(self.restart(decision.action, delay_ns, now))
+            } else {
+                0
+            };
             let is_damaged = process.trouble.is_some_and(|trouble| matches!(trouble.kind, Kind::Damage { .. }));
             self.tally.given_up_operations += if is_damaged { 0 } else { progress.base };
             process.trouble = None;
             process.daemon_restarts = 0;
             self.tally.take_back(rhythm.work_ns(progress.base));
             self.tally.lost_operations += operation;
-            return Followed { base: 0, delay_ns: parameters.repair_ns, recovery_ns: 0, is_afresh: true };
+            let delay_ns = asked_ns.saturating_add(parameters.repair_ns);
+            return Followed { base: 0, delay_ns, recovery_ns: 0, is_afresh: true };
         }
         let base = self.restore(action, process, progress, phase);
         self.tally.lost_operations += operation - base;
         if decision.environment != Environment::USUAL {
             process.trouble = process.trouble.filter(|trouble| trouble.kind != Kind::Poison { curable: true });
         }
-        self.tally.restarts += 1;
-        let delay_ns = u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX);
-        self.tally.delay_ns += u128::from(delay_ns.min(self.model.end_ns - now));
-        let recovery_ns = self.model.recovery(decision.action).value(self.rng.random());
+        let recovery_ns = self.restart(decision.action, delay_ns, now);
         process.daemon_restarts += u32::from(restarts_daemon);
         Followed { base, delay_ns, recovery_ns, is_afresh: restarts_daemon }
+    }
+
+    /// Starts a successor after a delay; answers how long the recovery takes.
+    fn restart(&mut self, action: Action, delay_ns: u64, now: u64) -> u64 {
+        self.tally.restarts += 1;
+        self.tally.delay_ns += u128::from(delay_ns.min(self.model.end_ns - now));
+        self.model.recovery(action).value(self.rng.random())
     }
 
     /// Puts the state in place that `action` asks for; answers how many operations it holds.

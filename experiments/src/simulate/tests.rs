@@ -100,7 +100,8 @@ proptest! {
         for shard in &shards {
             prop_assert_eq!(shard.total_ns(), u128::from(shard.processes) * 3_000_000_000);
             prop_assert!(shard.delay_ns <= shard.down_ns);
-            prop_assert_eq!(shard.events, shard.restarts + shard.gave_up.total());
+            // A program that gives up was asked in a successor.
+            prop_assert_eq!(shard.events, shard.restarts + shard.gave_up.total() - shard.gave_up.by_program);
             prop_assert_eq!(shard.events, shard.faults.iter().sum::<u64>() + shard.repeated);
             prop_assert_eq!(shard.events, shard.decisions.iter().map(|(_, count)| count).sum::<u64>());
         }
@@ -254,6 +255,24 @@ fn the_limit_on_restarts_and_the_policy_give_up() {
     let made = simulate(&poisoned, &third, fleet(500, 10.0));
     assert!(made.gave_up.by_policy > 1_000 && made.gave_up.total() == made.gave_up.by_policy);
     assert_eq!(made.decisions["give-up"], made.gave_up.by_policy);
+}
+
+/// A program is asked in a successor: one that gives up at the third crash has had three, each after a recovery.
+#[test]
+fn a_program_that_gives_up_is_asked_in_a_successor() {
+    let poisoned = Parameters { poison: 1.0, program: Program::GiveUp, repair_ns: 1, ..parameters() };
+    let made = simulate(&poisoned, &always(Action::ProcessDecides), fleet(500, 60.0));
+    assert!(made.gave_up.by_program > 10_000 && made.gave_up.total() == made.gave_up.by_program, "{made}");
+    assert!((made.restarts as f64 / made.gave_up.by_program as f64 - 3.0).abs() < 0.01, "{made}");
+    // Three recoveries of 5 ms each.
+    let all_ns = 500.0 * made.years * YEAR_NS as f64;
+    let down_ns = made.shares.down * all_ns / made.gave_up.by_program as f64;
+    assert!((down_ns / 15e6 - 1.0).abs() < 0.01, "{down_ns}");
+    // Where the limit gives up first, nobody is asked.
+    let limited = Parameters { intensity: Intensity { restarts: 2, within_ms: 1_000 }, ..poisoned };
+    let made = simulate(&limited, &always(Action::ProcessDecides), fleet(500, 60.0));
+    assert!(made.gave_up.by_limit > 10_000 && made.gave_up.total() == made.gave_up.by_limit, "{made}");
+    assert!((made.restarts as f64 / made.gave_up.by_limit as f64 - 2.0).abs() < 0.01, "{made}");
 }
 
 /// A history holds the crashes of its transaction and no others, and none before a quiet time.
