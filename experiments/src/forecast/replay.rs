@@ -66,6 +66,10 @@ fn of_trial(
             come.missing = total.saturating_sub(there).max(skipped);
             return come;
         }
+        // With its daemon a transaction's history ends.
+        if decision.action == Action::RestartDaemon {
+            history.clear();
+        }
         come.restarts += 1;
         come.time_lost_ns += cost_ns(parameters, decision, &crash);
         // What crashes whenever it is met nobody can do.
