@@ -11,7 +11,7 @@ use crate::summary::Forecast;
 use crashbed::RestartPolicy;
 
 /// Transactions between two faults of a process, in the mean.
-const TRANSACTIONS: u64 = 200;
+const TRANSACTIONS: u64 = 1_000;
 
 /// Faults of a simulation, in the mean.
 const FAULTS: f64 = 4_000.0;
