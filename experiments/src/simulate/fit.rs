@@ -65,7 +65,7 @@ pub enum FitError {
     },
     /// The run lacks what a parameter is fitted from.
     #[error(
-        "`{parameter}` cannot be fitted: {missing}; run a suite that has that, or write the parameters into a file for --parameters"
+        "`{parameter}` cannot be fitted: {missing}; run a suite that has that, as `policies` has, or write the parameters into a file for --parameters"
     )]
     Missing {
         /// The parameter.
