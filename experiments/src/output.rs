@@ -74,6 +74,12 @@ pub enum OutputError {
         /// Why.
         source: io::Error,
     },
+    /// There is no manifest.
+    #[error("{} is not there: {} is not the folder of a run", file.display(), file.parent().unwrap_or(file).display())]
+    NotARun {
+        /// The file that would be the manifest.
+        file: PathBuf,
+    },
     /// The trials could not be read.
     #[error(transparent)]
     Trials(#[from] PackedError),
@@ -88,7 +94,7 @@ pub enum OutputError {
         source: serde_json::Error,
     },
     /// There is no such line.
-    #[error("{} has {lines} lines, so there is no line {line} (the first is 1)", file.display())]
+    #[error("{} has no line {line}; {}", file.display(), there_are(*lines))]
     NoSuchLine {
         /// The file.
         file: PathBuf,
@@ -252,11 +258,19 @@ pub(crate) fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
 /// [`OutputError::Read`] or [`OutputError::Malformed`].
 pub fn read_manifest(folder: &Path) -> Result<Manifest, OutputError> {
     let file = folder.join(MANIFEST);
-    let text = fs::read(&file).map_err(|source| OutputError::Read { file: file.clone(), source })?;
+    let text = fs::read(&file).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => OutputError::NotARun { file: file.clone() },
+        _ => OutputError::Read { file: file.clone(), source },
+    })?;
     serde_json::from_slice(&text).map_err(|source| {
         let line = source.line() as u64;
         OutputError::Malformed { file, line, source }
     })
+}
+
+/// Which lines there are.
+fn there_are(lines: u64) -> String {
+    if lines == 0 { "it has none".to_owned() } else { format!("it has those from 1 to {lines}") }
 }
 
 /// Reads one line, from 1, of a run's trials.

@@ -26,7 +26,7 @@ impl PrepareError {
     /// The program's exit status: 2 where the user asked for something wrong, 1 where the machine did not do it.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Suite(_) | Self::Narrow(_) => 2,
+            Self::Suite(_) | Self::Narrow(_) | Self::Output(OutputError::NoSuchLine { .. }) => 2,
             Self::Output(_) => 1,
         }
     }

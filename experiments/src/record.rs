@@ -135,6 +135,11 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// Whether its time tells how long the work takes without a crash: no fault was planned, and none came.
+    pub(crate) fn is_crash_free(&self) -> bool {
+        self.levels.fault == "none" && self.crashes == 0 && self.outcome == Outcome::Done
+    }
+
     /// The fault that was planned: the level, or what was drawn where that is a mix.
     pub fn fault(&self) -> &str {
         self.drawn_fault.as_deref().unwrap_or(&self.levels.fault)

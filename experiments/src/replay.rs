@@ -144,6 +144,10 @@ fn ask<'a>(
             tally.differing = 1;
             first = Some(Place { crash, recorded, decided });
         }
+        // With its daemon a transaction's history ends.
+        if decided.action == Action::RestartDaemon {
+            history.clear();
+        }
         if decided.action == Action::GiveUp {
             tally.gave_up = 1;
             tally.gave_up_otherwise = u64::from(recorded.action != Action::GiveUp);

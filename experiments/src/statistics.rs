@@ -6,6 +6,10 @@
 use crate::record::{Distribution, Mean};
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal, StudentsT};
 
+mod slope;
+
+pub use slope::{Slope, slope};
+
 /// The least samples that carry a 90 %, a 99 % and a 99.9 % quantile: below it, fewer than 5 samples (10 for the last)
 /// would lie beyond the quantile, and one of them would decide it.
 const TAILS: [(f64, usize); 3] = [(0.9, 50), (0.99, 500), (0.999, 10_000)];

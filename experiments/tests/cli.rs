@@ -116,12 +116,28 @@ fn an_output_folder_that_is_not_empty_or_not_writable_is_left_alone() {
 #[test]
 fn what_is_no_run_is_refused() {
     let place = place();
-    refuses(place.path(), &["report", "nowhere"], 1, &["nowhere"]);
-    refuses(place.path(), &["plot", "nowhere"], 1, &["nowhere"]);
-    refuses(place.path(), &["trial", "--from", "nowhere", "--line", "1"], 1, &["nowhere/manifest.json"]);
+    let no_run = ["nowhere/manifest.json is not there: nowhere is not the folder of a run"];
+    refuses(place.path(), &["report", "nowhere"], 1, &no_run);
+    refuses(place.path(), &["plot", "nowhere"], 1, &no_run);
+    refuses(place.path(), &["replay", "nowhere", "--policy", "zero-state"], 1, &no_run);
+    refuses(place.path(), &["simulate", "--from", "nowhere", "--policy", "zero-state"], 1, &no_run);
+    refuses(place.path(), &["trial", "--from", "nowhere", "--line", "1"], 1, &no_run);
     refuses(place.path(), &["trial", "--from", "nowhere"], 2, &["--line"]);
     refuses(place.path(), &["trial", "--line", "3"], 2, &["--from"]);
     refuses(place.path(), &["trial", "--from", "x", "--line", "1", "--fault", "kill"], 2, &["--from", "--fault"]);
+}
+
+/// Which lines there are is said, and which suite makes trials.
+#[test]
+fn what_a_run_does_not_have_is_named() {
+    let place = place();
+    let goodput = concat!(env!("CARGO_MANIFEST_DIR"), "/../results/goodput");
+    let quick = concat!(env!("CARGO_MANIFEST_DIR"), "/../results/quick");
+    let trial = |folder, line| ["trial", "--from", folder, "--line", line];
+    refuses(place.path(), &trial(quick, "999999"), 2, &["has no line 999999; it has those from 1 to "]);
+    refuses(place.path(), &trial(goodput, "1"), 2, &["has no line 1; it has none"]);
+    let simulate = ["simulate", "--from", goodput, "--policy", "zero-state"];
+    refuses(place.path(), &simulate, 1, &["the run has no trials; run a suite that has that, as `policies` has"]);
 }
 
 /// Two crashes of one transaction, in one operation, both resumed.
@@ -151,7 +167,6 @@ fn a_policy_is_asked_about_recorded_crashes() {
 fn a_trace_that_is_missing_or_bad_is_refused() {
     let place = place();
     let replay = |trace, policy| ["replay", trace, "--policy", policy];
-    refuses(place.path(), &replay("nowhere", "zero-state"), 1, &["nowhere/manifest.json"]);
     refuses(place.path(), &replay("nowhere", "zero-stat"), 2, &["the nearest is `zero-state`"]);
     refuses(place.path(), &["replay", "nowhere"], 2, &["--policy"]);
     fs::write(place.path().join("mine.jsonl"), TRACE.replace("\"status\":3", "\"status\":\"no\"")).unwrap();
@@ -209,7 +224,6 @@ fn what_cannot_be_simulated_is_refused() {
     let simulate = |more: &[&'static str]| [&["simulate", "--policy", "zero-state"], more].concat();
     refuses(place.path(), &simulate(&[]), 2, &["--from", "--parameters"]);
     refuses(place.path(), &["simulate", "--from", "x"], 2, &["--policy"]);
-    refuses(place.path(), &simulate(&["--from", "nowhere"]), 1, &["nowhere/manifest.json"]);
     refuses(place.path(), &simulate(&["--from", "x", "--parameters", "y"]), 2, &["--from", "--parameters"]);
     refuses(place.path(), &simulate(&["--parameters", "y", "--spare", "hot"]), 2, &["--spare", "--parameters"]);
     refuses(place.path(), &simulate(&["--from", "x", "--years", "0"]), 2, &["--years", "above 0 and up to 100"]);

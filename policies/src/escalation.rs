@@ -6,9 +6,12 @@ use std::time::Duration;
 /// Climbs a ladder of remedies: the last commit again, older commits, the state as it was made, the daemon made again,
 /// and at last nobody.
 ///
-/// Each crash without progress ([`History::crashes_since_progress`]) is a rung higher. Progress leads back to the lowest
-/// rung, and so does a crash that comes more than [`period`](Self::period) after the one before: it is another trouble.
-/// A ladder of more than [`History::CAPACITY`] rungs is never climbed to its end.
+/// What counts is how many restarts there were within the last [`period`](Self::period), the one in question included, as
+/// Erlang counts them: up to [`resumes`](Self::resumes), its intensity, and the last commit is tried again; each one more is
+/// a rung higher. Crashes that are more than a period ago no longer count, so that a trouble that comes back more seldom than
+/// so many times in a period is retried for ever. Nor do those before the work last made progress
+/// ([`History::crashes_since_progress`]), which leads back to the lowest rung. A ladder of more than [`History::CAPACITY`]
+/// rungs is never climbed to its end.
 ///
 /// **How it ends.** A transaction's history ends with its daemon's process: after [`Action::RestartDaemon`] the closure
 /// is called anew, and its transactions begin on the lowest rung. What bounds that is the daemon's own supervision, as in
@@ -25,12 +28,13 @@ use std::time::Duration;
 /// **When.** For services that nobody watches, with faults of every kind. An input that always crashes is not skipped
 /// by it: it is met again from every rung. [`Quarantine`](crate::Quarantine) skips it.
 ///
-/// **Source.** Erlang/OTP's supervisors: "maximum restart intensity", so many restarts in a period, beyond which the
-/// trouble goes up the supervision tree (Armstrong, "Making reliable distributed systems in the presence of software
+/// **Source.** Erlang/OTP's supervisors and their "maximum restart intensity": where "more than `MaxR` number of restarts
+/// occur in the last `MaxT` seconds", a supervisor ends, and the trouble goes up the supervision tree (Erlang/OTP, "OTP Design
+/// Principles", section "Supervisor Behaviour"; Armstrong, "Making reliable distributed systems in the presence of software
 /// errors", 2003). Erlang counts restarts alone; progress and the rungs in between are Crashbed's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Escalation {
-    /// How many crashes are answered by the last commit.
+    /// How many restarts within a period find the last commit: Erlang's intensity, `MaxR`.
     pub resumes: usize,
     /// So many further ones by an older commit: the one before the last, the one before that, and so on.
     pub older: u8,
@@ -39,25 +43,22 @@ pub struct Escalation {
     /// So many further ones by making the daemon again; then nobody goes on. More than one matters in the policy of a
     /// daemon alone.
     pub daemons: usize,
-    /// The longest time between two crashes of the same trouble.
+    /// How far back restarts count: Erlang's period, `MaxT`.
     pub period: Duration,
 }
 
 impl Default for Escalation {
-    /// Two resumes, two older commits, one zero, one daemon; crashes within an hour of each other.
+    /// Two resumes, two older commits, one zero, one daemon; all within an hour.
     fn default() -> Self {
         Self { resumes: 2, older: 2, zeros: 1, daemons: 1, period: Duration::from_secs(3600) }
     }
 }
 
 impl Escalation {
-    /// The crashes of the present trouble.
-    fn crashes(&self, history: &History) -> usize {
-        let entries = history.entries();
-        let since = &entries[entries.len() - history.crashes_since_progress()..];
-        let apart = |pair: &[crashbed::Entry]| pair[1].crash.noticed_ns.saturating_sub(pair[0].crash.noticed_ns);
-        let near = since.windows(2).rev().take_while(|pair| u128::from(apart(pair)) <= self.period.as_nanos());
-        1 + near.count()
+    /// The restarts that count, the one that is being decided about included.
+    fn restarts(&self, history: &History) -> usize {
+        // Either is so many of the newest crashes.
+        history.crashes_within(self.period).min(history.crashes_since_progress())
     }
 }
 
@@ -68,8 +69,7 @@ impl RestartPolicy for Escalation {
 
     fn decide(&self, _crash: &Crash, history: &History) -> Decision {
         let older = usize::from(self.older);
-        let crashes = self.crashes(history);
-        let after_resumes = crashes.saturating_sub(self.resumes);
+        let after_resumes = self.restarts(history).saturating_sub(self.resumes);
         let after_older = after_resumes.saturating_sub(older);
         let after_zeros = after_older.saturating_sub(self.zeros);
         Decision::now(match u8::try_from(after_resumes) {

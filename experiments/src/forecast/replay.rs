@@ -23,14 +23,14 @@ struct Come {
 pub(super) fn forecasts(known: &Known<'_>, policy: &dyn RestartPolicy) -> [Forecast; 2] {
     [Predictor::ReplayToDifference, Predictor::ReplayOfAll].map(|by| {
         let to_difference = by == Predictor::ReplayToDifference;
-        let come = known.traces.iter().map(|(trial, crashes)| of_trial(known, trial, crashes, policy, to_difference));
+        // A trial without a crash loses nothing by one.
+        let come = known.base.iter().map(|(trial, crashes)| of_trial(known, trial, crashes, policy, to_difference));
         let all = come.fold(Come::default(), |all, one| Come {
             restarts: all.restarts + one.restarts,
             time_lost_ns: all.time_lost_ns + one.time_lost_ns,
             missing: all.missing + one.missing,
         });
-        // A trial without a crash loses nothing by one.
-        let trials = known.base.len().max(1) as f64;
+        let trials = known.base.len() as f64;
         Forecast {
             levels: known.levels_of(policy.name()),
             by,
@@ -65,6 +65,10 @@ fn of_trial(
             come.time_lost_ns += crash.reached().saturating_sub(there) as f64 * operation_ns;
             come.missing = total.saturating_sub(there).max(skipped);
             return come;
+        }
+        // With its daemon a transaction's history ends.
+        if decision.action == Action::RestartDaemon {
+            history.clear();
         }
         come.restarts += 1;
         come.time_lost_ns += cost_ns(parameters, decision, &crash);

@@ -4,14 +4,14 @@
 //! means is small beside what the model leaves out. All figures are shared out over the faults.
 
 use super::Known;
-use crate::record::Predictor;
+use crate::record::{Predictor, Trial};
 use crate::simulate::{Fleet, Parameters, Simulated, YEAR_NS, shares, simulate};
 use crate::suite::Suite;
 use crate::summary::Forecast;
 use crashbed::RestartPolicy;
 
 /// Transactions between two faults of a process, in the mean.
-const TRANSACTIONS: u64 = 200;
+const TRANSACTIONS: u64 = 1_000;
 
 /// Faults of a simulation, in the mean.
 const FAULTS: f64 = 4_000.0;
@@ -19,7 +19,8 @@ const FAULTS: f64 = 4_000.0;
 const PROCESSES: u32 = 64;
 
 pub(super) fn forecast(known: &Known<'_>, policy: &dyn RestartPolicy, suite: &Suite) -> Result<Forecast, String> {
-    let (poison, propagated, _) = shares(&known.base).map_err(|error| error.to_string())?;
+    let trials: Vec<&Trial> = known.base.iter().map(|(trial, _)| *trial).collect();
+    let (poison, propagated, _) = shares(&trials).map_err(|error| error.to_string())?;
     let fitted = &known.fitted.parameters;
     let operations = known.operations();
     let commits = operations.div_ceil(fitted.commit_every).max(1);
@@ -54,7 +55,7 @@ fn shared_out(known: &Known<'_>, policy: &dyn RestartPolicy, fleet: &Simulated, 
     let harmless = fleet.skipped_operations.saturating_sub(*poison);
     let missing = (fleet.gave_up.total() * operations).saturating_sub(kept) + harmless;
     // The base policy's trials that did not crash are faults that came to nothing, which no clock of the simulation has.
-    let crashed = known.traces.len() as f64 / known.base.len().max(1) as f64;
+    let crashed = known.base.iter().filter(|(_, crashes)| !crashes.is_empty()).count() as f64 / known.base.len() as f64;
     Forecast {
         levels: known.levels_of(policy.name()),
         by: Predictor::Simulation,

@@ -90,6 +90,17 @@ fn the_first_difference_is_named_and_what_follows_is_counterfactual() {
     assert!(text.contains("resume → resume after 100 ns: 1 transaction, first in trial 8 at crash 1"), "{text}");
 }
 
+/// After a restart of the daemon the policy is asked about a history that begins anew, as the engine hands it out.
+#[test]
+fn a_history_ends_with_its_daemon() {
+    let crashes: Vec<_> = (0..8).map(|n| recorded(4, 4, n, 17, RESUME)).collect();
+    let made = replay(&Trace { crashes, skipped: Vec::new() }, &crashbed_policies::Escalation::default());
+    assert_eq!((made.all.gave_up, made.all.not_asked), (0, 0));
+    assert_eq!(made.all.counterfactual_decisions["restart-daemon"], 1);
+    // Two of the first ladder and two of the second, of which those of the second came after a difference.
+    assert_eq!((made.all.decisions["resume"], made.all.counterfactual_decisions["resume"]), (2, 2));
+}
+
 #[test]
 fn what_cannot_be_asked_about_is_said() {
     let crashes = vec![recorded(1, 1, 0, 5, None), recorded(1, 1, 0, 5, RESUME), recorded(1, 1, 7, 5, RESUME)];
@@ -123,6 +134,9 @@ proptest! {
                     history.push(line.recovered.crash);
                     let decision = policy.decide(&line.recovered.crash, &history);
                     history.decided(decision);
+                    if decision.action == Action::RestartDaemon {
+                        history.clear();
+                    }
                     line.recovered.decision = Some(decision);
                     crashes.push(line);
                 }

@@ -9,19 +9,16 @@ use std::collections::BTreeSet;
 /// What the policy did; the daemon was made again `daemon_crashes` times.
 pub(super) fn course(reply: &TrialReply, daemon_crashes: u64) -> Course {
     let seen = &reply.seen;
-    // Whoever gives up starts nobody, but for the program, which is asked in a successor. Where nobody was asked any more,
-    // each decision had its successor.
-    let without = match reply.gave_up_by {
-        Some(GaveUpBy::Policy | GaveUpBy::Limit) if !reply.too_many => 1,
-        _ => 0,
-    };
+    // Whoever gives up starts nobody, but for the program, which is asked in a successor. A daemon that is given up is made
+    // again to say so, which is no restart.
+    let without = u64::from(matches!(reply.gave_up_by, Some(GaveUpBy::Policy | GaveUpBy::Limit)));
     let kept_nothing = (seen.keeps > 0 && reply.kept == 0).then(|| {
         let why = reply.keeps_nothing.as_deref();
         why.unwrap_or("each crash struck in a change, in the engine, or left a broken heap").to_owned()
     });
     Course {
         restarts: seen.decisions.saturating_sub(without) + daemon_crashes.saturating_sub(seen.daemons),
-        daemon_restarts: daemon_crashes,
+        daemon_restarts: daemon_crashes - u64::from(reply.daemon_given_up),
         zeroed: seen.zeros + reply.answered_zero,
         keeps_asked: seen.keeps,
         kept: reply.kept,
@@ -86,16 +83,19 @@ mod tests {
     fn restarts_are_the_successors_that_were_started() {
         let seen = Seen { decisions: 7, daemons: 1, zeros: 2, keeps: 3, delay_ns: 9, ..Seen::default() };
         let reply = TrialReply { seen, ..TrialReply::default() };
-        let restarts = |gave_up_by, too_many, daemon| {
-            course(&TrialReply { gave_up_by, too_many, ..reply.clone() }, daemon).restarts
+        let restarts = |gave_up_by, daemon_given_up, daemon| {
+            let course = course(&TrialReply { gave_up_by, daemon_given_up, ..reply.clone() }, daemon);
+            (course.restarts, course.daemon_restarts)
         };
-        assert_eq!(restarts(None, false, 1), 7);
-        assert_eq!(restarts(Some(GaveUpBy::Policy), false, 1), 6);
-        assert_eq!(restarts(Some(GaveUpBy::Limit), false, 1), 6);
-        assert_eq!(restarts(Some(GaveUpBy::Limit), true, 1), 7);
-        assert_eq!(restarts(Some(GaveUpBy::Program), false, 1), 7);
-        // Two of its crashes nobody had decided.
-        assert_eq!(restarts(None, false, 3), 9);
+        assert_eq!(restarts(None, false, 1), (7, 1));
+        assert_eq!(restarts(Some(GaveUpBy::Policy), false, 1), (6, 1));
+        assert_eq!(restarts(Some(GaveUpBy::Limit), false, 1), (6, 1));
+        assert_eq!(restarts(Some(GaveUpBy::Program), false, 1), (7, 1));
+        // The daemon that its policy restarted was given up.
+        assert_eq!(restarts(Some(GaveUpBy::Policy), true, 1), (6, 0));
+        // Two of its crashes no transaction's policy had decided; the last of them gave it up.
+        assert_eq!(restarts(None, false, 3), (9, 3));
+        assert_eq!(restarts(Some(GaveUpBy::Limit), true, 3), (8, 2));
         let course = course(&reply, 1);
         assert_eq!((course.zeroed, course.keeps_asked, course.delay_ns), (2, 3, 9));
         assert!(course.kept_nothing.unwrap().contains("in a change"));

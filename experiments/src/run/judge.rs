@@ -102,7 +102,7 @@ impl Judge<'_> {
     fn record(&self, planned: &Planned, reply: TrialReply, mut daemon: Option<DaemonCrash>, end: &End) -> Trial {
         if let Some(daemon) = &mut daemon {
             let commit_every = self.suite.workload.commit_every(&planned.levels.workload);
-            complete(&mut daemon.crash, planned, &reply, commit_every);
+            complete(&mut daemon.crash, &reply, commit_every);
         }
         let daemon_crashes = daemon.as_ref().map_or(0, |daemon| daemon.count);
         // The report of a daemon begins anew with each that a policy has ended.
@@ -248,13 +248,10 @@ fn verdict(
 /// Completes what a daemon's crash left out. A daemon does no operations itself: the one in flight was its
 /// transaction's, as the strike tells; the commit before it follows from the workload's rhythm, not from what the
 /// crashed daemon left behind.
-fn complete(crash: &mut CrashReply, planned: &Planned, reply: &TrialReply, commit_every: u64) {
+fn complete(crash: &mut CrashReply, reply: &TrialReply, commit_every: u64) {
     let struck = reply.strike.map_or(0, |(_, operation)| operation);
     crash.operation = struck;
     crash.committed_operations = struck / commit_every * commit_every;
-    if planned.levels.policy == "zero-state" {
-        crash.resumed_operations = Some(0);
-    }
 }
 
 /// Strikes that the tree noticed: by a crash, by the failure that was injected, or by the program's own check.

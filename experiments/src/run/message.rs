@@ -61,8 +61,8 @@ pub enum Order {
         spare: String,
         /// The trial's seed.
         seed: u64,
-        /// How often the daemon itself has crashed in the trial, which it goes on with then.
-        restarts: u64,
+        /// Whether the daemon itself has crashed in the trial, which it goes on with then.
+        resumes: bool,
     },
     /// Make trials by one resident transaction.
     Batch {
@@ -169,8 +169,8 @@ pub struct TrialReply {
     pub script_operations: Option<u64>,
     /// Who gave up, where somebody did.
     pub gave_up_by: Option<GaveUpBy>,
-    /// Whether the daemon had been made again too often, so that nobody was asked any more.
-    pub too_many: bool,
+    /// Whether it was the daemon that was given up, which was made again to say so.
+    pub daemon_given_up: bool,
     /// What was seen of all of the trial; nothing of one in a batch.
     pub seen: Seen,
     /// How many crashed states were kept, and how often the program's own code answered by a state anew.

@@ -6,6 +6,7 @@
 mod account;
 mod alone;
 mod course;
+mod daemon_policy;
 mod floors;
 mod judge;
 mod launch;
@@ -176,18 +177,18 @@ impl<'a> Runner<'a> {
     /// Makes a trial; `None` where it was interrupted.
     fn trial(&mut self, planned: &Planned) -> Result<Option<Made>, RunError> {
         let daemon = self.daemon_of(planned);
-        let order = |restarts| Order::Trial {
+        let order = |resumes| Order::Trial {
             policy: planned.levels.policy.clone(),
             fault: planned.levels.fault.clone(),
             spare: planned.levels.spare.clone(),
             seed: planned.seed,
-            restarts,
+            resumes,
         };
         let patience = self.patience(1);
         let interrupted = self.interrupted;
         let mut crash: Option<DaemonCrash> = None;
         let mut recovered = Vec::new();
-        self.tree()?.order(daemon, &order(0))?;
+        self.tree()?.order(daemon, &order(false))?;
         loop {
             match self.tree()?.hear(patience, interrupted)? {
                 Heard::Reply(Reply::Trial(mut reply)) => {
@@ -205,8 +206,7 @@ impl<'a> Runner<'a> {
                     }
                     let first = crash.get_or_insert(DaemonCrash { crash: new, noticed_ns, count: 0 });
                     first.count += 1;
-                    let restarts = first.count;
-                    self.tree()?.order(daemon, &order(restarts))?;
+                    self.tree()?.order(daemon, &order(true))?;
                 }
                 Heard::Reply(Reply::Refused(why)) => return Err(RunError::Refused(why)),
                 Heard::Reply(Reply::Ready | Reply::Floor(_) | Reply::Batch(_)) => {}

@@ -8,7 +8,7 @@ use super::strike::{Shape, Strikes, strikes};
 use super::witness::{Watched, Witness};
 use super::work::{Tested, Work};
 use crate::faults::{Fault, Injector};
-use crate::record::{GaveUpBy, Recovered};
+use crate::record::Recovered;
 use crate::suite::Suite;
 use crate::workloads::digest::Digest;
 use crate::workloads::documents::Document;
@@ -73,17 +73,15 @@ impl<'a, W: Work> Bench<'a, W> {
         Some(Reply::Restarted { crash: reply, in_full, noticed_ns: crash.noticed_ns })
     }
 
-    /// Makes a trial, or goes on with one in which the daemon was made again so often. More often than a transaction may
-    /// be, and the trial is given up: a policy that restarts the daemon begins with an empty history each time.
+    /// Makes a trial, or goes on with one in which the daemon was made again; that is over where it was given up.
     pub(super) fn trial(
         &mut self,
         policy: &str,
         fault: &str,
         spare: &str,
         seed: u64,
-        restarts: u64,
+        resumes: bool,
     ) -> crashbed::Result<Reply> {
-        let resume = restarts > 0;
         let Some(policy) = crashbed_policies::by_name(policy) else {
             return Ok(Reply::Refused(format!("unknown policy `{policy}`")));
         };
@@ -100,26 +98,21 @@ impl<'a, W: Work> Bench<'a, W> {
             Err(why) => return Ok(Reply::Refused(why)),
         };
         self.last_seed = Some(seed);
-        if !resume {
+        if !resumes {
             // A commit of the trial before is none that a policy may go back to.
             (0..=self.suite.commits.kept).try_for_each(|_| self.daemon.zero())?;
-        } else if policy.name() == "zero-state" {
-            self.daemon.zero()?;
-        }
-        if !resume {
-            self.witness.forget();
+            self.witness.begin(Some(policy.name()));
             if let Some(strikes) = &strikes {
                 self.arm(strikes)?;
             }
         }
-        let kill_first = strikes.filter(|_| !resume).and_then(|strikes| strikes.kill_first);
+        let kill_first = strikes.filter(|_| !resumes).and_then(|strikes| strikes.kill_first);
         let (injector, witness) = (self.injector, self.witness);
-        let too_many = restarts > self.intensity.restarts as u64;
-        let outcome = match self.daemon.crash().filter(|_| too_many) {
+        let given_up = witness.daemon_given_up();
+        let outcome = match self.daemon.crash().filter(|_| given_up.is_some()) {
             Some(crash) => Outcome::GaveUp(Box::new(*crash)),
             None => {
-                let pass =
-                    alone::Pass { script: &script, commit_every, injector, witness, kill_first, resumes: resume };
+                let pass = alone::Pass { script: &script, commit_every, injector, witness, kill_first, resumes };
                 let prepared = self.daemon.prepare(Watched { policy: &policy, witness });
                 let prepared = prepared.intensity(self.intensity).spare(spare).on_crash(&W::decide);
                 // What that fault allocates is no change under a guard.
@@ -131,8 +124,7 @@ impl<'a, W: Work> Bench<'a, W> {
         injector.disarm();
         let reply = self.reply(&outcome, strikes.as_ref());
         let gave_up_by = match &outcome {
-            Outcome::GaveUp(_) if too_many => Some(GaveUpBy::Limit),
-            Outcome::GaveUp(_) => Some(who_gave_up(self.daemon.report().recoveries.last())),
+            Outcome::GaveUp(_) => Some(given_up.unwrap_or_else(|| who_gave_up(self.daemon.report().recoveries.last()))),
             _ => None,
         };
         let keeps_nothing = match self.mechanism {
@@ -146,7 +138,7 @@ impl<'a, W: Work> Bench<'a, W> {
         Ok(Reply::Trial(Box::new(TrialReply {
             script_operations: Some(W::total(&script)),
             gave_up_by,
-            too_many,
+            daemon_given_up: given_up.is_some(),
             seen,
             keeps_nothing,
             lost_operations,
@@ -189,6 +181,8 @@ impl<'a, W: Work> Bench<'a, W> {
         };
         self.last_seed = Some(seed);
         self.daemon.zero()?;
+        // No fault of a batch is aimed at its daemon.
+        self.witness.begin(None);
         self.injector.arm(&plan).map_err(Error::program)?;
         let batch = resident::Batch {
             script: &script,

@@ -1,6 +1,7 @@
 //! The tree of a run: a root that was started by exec, one daemon for each workload, mechanism and region size, and a
 //! neighbour whose region others try to write.
 
+use super::daemon_policy::OfTrial;
 use super::message::{DaemonSetup, NEIGHBOUR, Order, Reply, Setup};
 use super::serve::{Bench, Tools};
 use super::witness::Witness;
@@ -27,7 +28,8 @@ const STACK: usize = 256 << 10;
 /// What the engine says, and what is wrong with the setup.
 pub fn run(setup: &Setup) -> crashbed::Result<()> {
     let injector = Injector::listening().map_err(Error::program)?;
-    let witness = Witness::new().map_err(Error::program)?;
+    // The root's own, too, which asks for the daemons' policy as long as it lives.
+    let witness: &Witness = Box::leak(Box::new(Witness::new().map_err(Error::program)?));
     let corpus = match &setup.corpus {
         Some(folder) => documents::list(folder).map_err(Error::program)?,
         None => Vec::new(),
@@ -37,7 +39,7 @@ pub fn run(setup: &Setup) -> crashbed::Result<()> {
         restarts: suite.intensity.restarts as usize,
         within: Duration::from_millis(suite.intensity.within_ms),
     };
-    let tools = Tools { suite, corpus: &corpus, injector, witness: &witness, intensity };
+    let tools = Tools { suite, corpus: &corpus, injector, witness, intensity };
     let mut root =
         Root::new().declare(Declaration::new(NEIGHBOUR, MIB).scratch(0), |daemon| neighbour(daemon, setup, injector));
     for daemon in &setup.daemons {
@@ -47,7 +49,8 @@ pub fn run(setup: &Setup) -> crashbed::Result<()> {
             .mechanism(mechanism)
             .heartbeat(Duration::from_millis(suite.heartbeat.deadline_ms))
             .kept_commits(suite.commits.kept)
-            // Every crash of a daemon is one that a trial planned; the trial itself is what gives up.
+            // The trial is what gives up, by its policy or its limit: the daemon outlives it.
+            .policy(OfTrial { witness, intensity })
             .intensity(Intensity::UNLIMITED);
         root = match daemon.workload.as_str() {
             "kv" => declare::<KvState>(root, declaration, setup, daemon, tools),
@@ -118,8 +121,8 @@ fn serve<W: Work>(mut bench: Bench<'_, W>, daemon: &DaemonSetup, replies: i32) -
         }
         let order: Order = serde_json::from_str(&line).map_err(Error::program)?;
         let reply = match order {
-            Order::Trial { policy, fault, spare, seed, restarts } => {
-                bench.trial(&policy, &fault, &spare, seed, restarts)?
+            Order::Trial { policy, fault, spare, seed, resumes } => {
+                bench.trial(&policy, &fault, &spare, seed, resumes)?
             }
             Order::Batch { policy, fault, spare, seeds, touch } => {
                 bench.batch(&policy, &fault, &spare, &seeds, touch)?

@@ -10,15 +10,20 @@
 //!        5      operations that were done, and lost by a crash
 //!        6      the operation that was reached: by the newest crash, or in the state that was resumed after it
 //!        7      when the work began: the state was there, and its first operation next
-//!        8..    the operations that crashed, 64 of them: 1 + the operation, its first crash, when it was behind
+//!        8      the trial's policy: 1 + its place in the table of policies; 0 where no trial is under way
+//!        9      when the trial began
+//!       10      who gave up on the daemon: 1 its policy, 2 the limit on its restarts; 0 nobody
+//!       11..    the operations that crashed, 64 of them: 1 + the operation, its first crash, when it was behind
 //! ```
 //!
-//! Decisions are written by whichever process asks the policy, the rest by the transaction; only one of them is at work
-//! at a time.
+//! Decisions are written by whichever process asks the policy, the trial by its daemon, who gave up on that by the root, the
+//! rest by the transaction; only one of them is at work at a time.
 
 use crate::faults::Mapping;
 use crate::faults::trigger::monotonic_ns;
+use crate::record::GaveUpBy;
 use crashbed::{Action, Crash, Decision, History, RestartPolicy};
+use crashbed_policies::Registered;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -40,6 +45,9 @@ struct Page {
     lost: AtomicU64,
     reached: AtomicU64,
     began_ns: AtomicU64,
+    policy: AtomicU64,
+    trial_ns: AtomicU64,
+    gave_up: AtomicU64,
     places: [Place; PLACES],
 }
 
@@ -100,12 +108,43 @@ impl Witness {
         Ok(Self { page: Mapping::anonymous(PAGE)? })
     }
 
-    /// Forgets the trial before.
-    pub(super) fn forget(&self) {
-        let Page { decisions, zeros, keeps, daemons, delay_ns, lost, reached, began_ns, places } = self.page();
+    /// Forgets the trial before, and begins one under the policy called `policy`; none where there is no name.
+    pub(super) fn begin(&self, policy: Option<&str>) {
+        let page = self.page();
+        let Page { decisions, zeros, keeps, daemons, delay_ns, lost, reached, began_ns, gave_up, places, .. } = page;
         let places = places.iter().flat_map(|place| [&place.operation, &place.first_crash_ns, &place.past_ns]);
-        for word in places.chain([decisions, zeros, keeps, daemons, delay_ns, lost, reached, began_ns]) {
+        for word in places.chain([decisions, zeros, keeps, daemons, delay_ns, lost, reached, began_ns, gave_up]) {
             word.store(0, Relaxed);
+        }
+        let place = policy.and_then(|name| crashbed_policies::ALL.iter().position(|row| row.name == name));
+        page.trial_ns.store(monotonic_ns(), Relaxed);
+        page.policy.store(place.map_or(0, |place| 1 + place as u64), Relaxed);
+    }
+
+    /// The policy of the trial that is under way, and when that began.
+    pub(super) fn trial(&self) -> Option<(&'static Registered, u64)> {
+        let Page { policy, trial_ns, .. } = self.page();
+        let place = usize::try_from(policy.load(Relaxed).checked_sub(1)?).ok()?;
+        Some((crashbed_policies::ALL.get(place)?, trial_ns.load(Relaxed)))
+    }
+
+    /// What is done about a crash of the trial's daemon.
+    pub(super) fn decided_of_daemon(&self, decision: Decision) {
+        self.page().zeros.fetch_add(u64::from(decision.action == Action::Zero), Relaxed);
+        self.delayed(decision);
+    }
+
+    /// The trial's daemon is given up, by its policy or else by the limit on its restarts.
+    pub(super) fn give_up_daemon(&self, by_policy: bool) {
+        self.page().gave_up.store(if by_policy { 1 } else { 2 }, Relaxed);
+    }
+
+    /// Who gave up on the trial's daemon.
+    pub(super) fn daemon_given_up(&self) -> Option<GaveUpBy> {
+        match self.page().gave_up.load(Relaxed) {
+            0 => None,
+            1 => Some(GaveUpBy::Policy),
+            _ => Some(GaveUpBy::Limit),
         }
     }
 
@@ -167,8 +206,7 @@ impl Witness {
     fn decided(&self, decision: Decision) {
         let page = self.page();
         page.decisions.fetch_add(1, Relaxed);
-        let delay_ns = u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX);
-        page.delay_ns.store(page.delay_ns.load(Relaxed).saturating_add(delay_ns), Relaxed);
+        self.delayed(decision);
         let counter = match decision.action {
             Action::Zero => &page.zeros,
             Action::KeepIfIntact => &page.keeps,
@@ -176,6 +214,12 @@ impl Witness {
             _ => return,
         };
         counter.fetch_add(1, Relaxed);
+    }
+
+    fn delayed(&self, decision: Decision) {
+        let Page { delay_ns, .. } = self.page();
+        let delay = u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX);
+        delay_ns.store(delay_ns.load(Relaxed).saturating_add(delay), Relaxed);
     }
 
     /// The places in use.

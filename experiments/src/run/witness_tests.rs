@@ -59,7 +59,7 @@ proptest! {
             seen.iter().map(|place| (place.operation, (place.first_crash_ns, place.past_ns.is_some()))).collect();
         prop_assert_eq!(known, model);
         prop_assert!(seen.is_sorted_by_key(|place| place.first_crash_ns));
-        witness.forget();
+        witness.begin(None);
         prop_assert_eq!(witness.seen(), Seen::default());
     }
 }

@@ -110,6 +110,14 @@ pub(super) fn crash(
     }
 }
 
+/// The end of a daemon whose transaction's policy restarts it, as the root sees it.
+pub(super) fn daemon_ended(now_ns: u64, incarnation: u64, committed_operations: u64) -> Crash {
+    /// The exit status of such a daemon.
+    const STATUS: i32 = 75;
+    let (cause, notice, place) = (Cause::Exited { status: STATUS }, Notice::Pidfd, None);
+    Crash { cause, notice, place, ..crash(now_ns, Phase::Running, incarnation, 0, committed_operations, 0) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

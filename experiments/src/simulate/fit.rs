@@ -2,8 +2,8 @@
 //!
 //! | parameter | from |
 //! |---|---|
-//! | `operation_ns` | measure `steady`: `throughput` of the mechanism where it never commits, for workload `kv`; else trials: the median of `redo_ns` over the operations redone after the first one, where no commit came between |
-//! | `commit_ns` | the same: what `throughput` at the nearest `commit-every` loses, a commit; else trials under `zero-state`: the median of what `redo_ns` has more than its operations, a commit |
+//! | `operation_ns` | measure `steady`: `throughput` of the mechanism where it never commits, for workload `kv`; else trials with one crash: the slope of `redo_ns` over the operations done again, where no commit came between |
+//! | `commit_ns` | the same: what `throughput` at the nearest `commit-every` loses, a commit; else trials: what operations take with their commits (the median of `took_ns` over `script_operations` of those without a crash; where there are none, the slope of `redo_ns` under `zero-state`) more than by themselves. Where that is not more beyond chance, `operation_ns` holds both, and this is 0 |
 //! | `commit_every`, `intensity` | the manifest's settings |
 //! | `commits_per_transaction` | trials: the most `operations` over `commit_every` |
 //! | `recovery_ns` | `crashes.jsonl`: by decided action, `first_operation_at_ns` − `happened_at_ns` − delay − an operation; else trials: `recovery_ns` − an operation, by what the trial's `policy` answers to a first crash |
@@ -65,7 +65,7 @@ pub enum FitError {
     },
     /// The run lacks what a parameter is fitted from.
     #[error(
-        "`{parameter}` cannot be fitted: {missing}; run a suite that has that, or write the parameters into a file for --parameters"
+        "`{parameter}` cannot be fitted: {missing}; run a suite that has that, as `policies` has, or write the parameters into a file for --parameters"
     )]
     Missing {
         /// The parameter.
@@ -99,17 +99,12 @@ pub fn fit(results: &Results, crashes: &[RecordedCrash], wanted: &Wanted, mtbf_n
     let mut notes = Vec::new();
 
     let steady = Steady { measurements: &results.measurements.measurements, mechanism: &chosen.mechanism };
-    let steady = is_kv.then(|| steady.operation_and_commit(commit_every)).flatten();
-    let operation = match steady {
-        Some((operation, _)) => (operation, "measure `steady`, without commits"),
-        None => (steps::redone_operation(&trials, commit_every)?, "`redo_ns` of trials, page faults included"),
+    let steps = match is_kv.then(|| steady.steps(commit_every)).flatten() {
+        Some(steady) => steady,
+        None => steps::of_trials(&trials, commit_every)?,
     };
-    let operation_ns = told(&mut notes, "operation_ns", operation).max(1);
-    let commit = match steady {
-        Some((_, commit)) => (commit, "measure `steady`, with commits"),
-        None => (steps::redone_commit(&trials, commit_every, operation_ns)?, "`redo_ns` of trials under `zero-state`"),
-    };
-    let commit_ns = told(&mut notes, "commit_ns", commit);
+    let operation_ns = told(&mut notes, "operation_ns", &steps.operation).max(1);
+    let commit_ns = told(&mut notes, "commit_ns", &steps.commit);
 
     let own: Vec<&RecordedCrash> = crashes.iter().filter(|crash| chosen.holds_levels(&crash.levels)).collect();
     let mut recovery_ns = recoveries::of_crashes(&own, operation_ns);
@@ -156,7 +151,7 @@ pub fn fit(results: &Results, crashes: &[RecordedCrash], wanted: &Wanted, mtbf_n
 }
 
 /// Notes a time and where it is from; answers it in whole nanoseconds.
-fn told(notes: &mut Vec<String>, parameter: &str, (ns, source): (f64, &str)) -> u64 {
+fn told(notes: &mut Vec<String>, parameter: &str, (ns, source): &(f64, String)) -> u64 {
     // A time, so not negative, and far below the largest number.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let whole = ns.max(0.0).round() as u64;

@@ -17,10 +17,15 @@
 //! out, and the engine's limit on restarts holds. What it decides is done to the process by the rules of the engine: what
 //! is lost, what is done again, how long it takes, drawn from what was measured for that action.
 //!
+//! The policy is the daemon's as well, as in a run's trials: where it restarts that, it is asked again about the crash that
+//! this is to the root, by the daemon's own history, and the limit holds there too.
+//!
 //! A history begins anew where the engine begins one: with each transaction, and with each incarnation of the daemon. It
 //! also does so after a quiet time, which the engine does not do; a resident transaction that lives for months would
 //! otherwise show each policy that counts its crashes a number that means nothing. Few crashes have another one before
 //! them in their history, so that a history is kept only where the next crash, which is known, will come into it.
+//!
+//! A program that is asked is asked in a successor, which takes a recovery also where it answers to give up.
 //!
 //! A transaction that is given up goes to whoever looks after the fleet: after the time of a repair its process begins
 //! anew, with nothing wrong any more. So does one that gets nowhere for longer than their patience.

@@ -6,12 +6,13 @@ use super::parameters::Parameters;
 use super::quantiles::Quantiles;
 use super::rhythm::{Progress, Rhythm};
 use super::tally::Tally;
-use crashbed::{Action, Decision, Environment, History, Intensity, Phase, RestartPolicy, policy};
-use rand::RngExt;
+use crashbed::{Action, Intensity, Phase, RestartPolicy, policy};
 use rand::rngs::ChaCha8Rng;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
+
+mod follow;
 
 /// What happens next to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,8 +58,8 @@ struct Process {
     by_trouble: bool,
     /// Whether its next crash comes into the history of its last one, which is kept.
     in_history: bool,
-    /// How often its daemon was restarted for the trouble that it is in.
-    daemon_restarts: u32,
+    /// Whether its daemon has a history: it was restarted since its last quiet time.
+    daemon_in_history: bool,
 }
 
 /// A shard under way.
@@ -69,19 +70,9 @@ pub(super) struct Shard<'a> {
     /// The next event of each process, by time, then by process.
     queue: BinaryHeap<Reverse<Event>>,
     histories: Histories,
+    /// Of the processes' daemons.
+    daemons: Histories,
     tally: Tally,
-}
-
-/// What is done about a crash.
-struct Followed {
-    /// Operations of the state that the process goes on with.
-    base: u64,
-    /// Nothing happens until then.
-    delay_ns: u64,
-    /// From then on it takes so long until it works.
-    recovery_ns: u64,
-    /// Whether its history is over.
-    is_afresh: bool,
 }
 
 impl<'a> Shard<'a> {
@@ -95,7 +86,7 @@ impl<'a> Shard<'a> {
             trouble: None,
             by_trouble: false,
             in_history: false,
-            daemon_restarts: 0,
+            daemon_in_history: false,
         };
         let mut this = Self {
             model,
@@ -103,6 +94,7 @@ impl<'a> Shard<'a> {
             processes: vec![start; processes as usize],
             queue: BinaryHeap::new(),
             histories: Histories::default(),
+            daemons: Histories::default(),
             tally: Tally { processes: processes.into(), ..Tally::default() },
         };
         let mut events = Vec::with_capacity(processes as usize);
@@ -149,7 +141,7 @@ impl<'a> Shard<'a> {
         let decision = policy::decide(model.policy, &crash, &history);
         history.decided(decision);
         self.tally.decided(decision.action, 1);
-        let followed = self.follow(decision, &mut process, &progress, phase, &history, now);
+        let followed = self.follow(decision, &mut process, &progress, phase, &history, event);
 
         process.incarnation += 1;
         process.since_ns = now;
@@ -166,7 +158,7 @@ impl<'a> Shard<'a> {
         let is_soon = next < model.end_ns && next < ends && next - now <= model.parameters.quiet_ns;
         process.in_history = is_soon && !followed.is_afresh;
         if !is_soon {
-            process.daemon_restarts = 0;
+            self.end_daemons_history(&mut process, event.process);
         }
         match process.in_history {
             true => self.histories.keep(event.process, history),
@@ -217,112 +209,5 @@ impl<'a> Shard<'a> {
         }
         self.tally.faults[0] += 1;
         fault::site(&mut self.rng)
-    }
-
-    /// Does what was decided.
-    fn follow(
-        &mut self,
-        decision: Decision,
-        process: &mut Process,
-        progress: &Progress,
-        phase: Phase,
-        history: &History,
-        now: u64,
-    ) -> Followed {
-        let Model { parameters, rhythm, intensity, .. } = self.model;
-        let operation = progress.base + progress.open;
-        let action = match decision.action {
-            Action::ProcessDecides => parameters.program.answer(operation, history),
-            other => other,
-        };
-        // A daemon that is restarted begins a history of its own; the limit holds for its restarts as well.
-        let restarts_daemon = action == Action::RestartDaemon;
-        let gave_up = &mut self.tally.gave_up;
-        let given_up_by = if decision.action == Action::GiveUp {
-            Some(&mut gave_up.by_policy)
-        } else if intensity.exceeded(history)
-            || (restarts_daemon && process.daemon_restarts as usize >= intensity.restarts)
-        {
-            Some(&mut gave_up.by_limit)
-        } else if action == Action::GiveUp {
-            Some(&mut gave_up.by_program)
-        } else if process.trouble.is_some_and(|trouble| now - trouble.since_ns > parameters.patience_ns) {
-            Some(&mut gave_up.by_patience)
-        } else {
-            None
-        };
-        if let Some(count) = given_up_by {
-            *count += 1;
-            let is_damaged = process.trouble.is_some_and(|trouble| matches!(trouble.kind, Kind::Damage { .. }));
-            self.tally.given_up_operations += if is_damaged { 0 } else { progress.base };
-            process.trouble = None;
-            process.daemon_restarts = 0;
-            self.tally.take_back(rhythm.work_ns(progress.base));
-            self.tally.lost_operations += operation;
-            return Followed { base: 0, delay_ns: parameters.repair_ns, recovery_ns: 0, is_afresh: true };
-        }
-        let base = self.restore(action, process, progress, phase);
-        self.tally.lost_operations += operation - base;
-        if decision.environment != Environment::USUAL {
-            process.trouble = process.trouble.filter(|trouble| trouble.kind != Kind::Poison { curable: true });
-        }
-        self.tally.restarts += 1;
-        let delay_ns = u64::try_from(decision.delay.as_nanos()).unwrap_or(u64::MAX);
-        self.tally.delay_ns += u128::from(delay_ns.min(self.model.end_ns - now));
-        let recovery_ns = self.model.recovery(decision.action).value(self.rng.random());
-        process.daemon_restarts += u32::from(restarts_daemon);
-        Followed { base, delay_ns, recovery_ns, is_afresh: restarts_daemon }
-    }
-
-    /// Puts the state in place that `action` asks for; answers how many operations it holds.
-    fn restore(&mut self, action: Action, process: &mut Process, progress: &Progress, phase: Phase) -> u64 {
-        let Model { parameters, rhythm, .. } = self.model;
-        let (last, operation) = (progress.base, progress.base + progress.open);
-        let damage = process.trouble.as_mut().and_then(|trouble| match &mut trouble.kind {
-            Kind::Damage { commits } => Some((commits, &mut trouble.at)),
-            Kind::Poison { .. } => None,
-        });
-        match action {
-            Action::Zero => {
-                self.tally.take_back(rhythm.work_ns(last));
-                if damage.is_some() {
-                    process.trouble = None;
-                }
-                0
-            }
-            Action::Older(back) => {
-                let there = rhythm.commits_before(last).min(parameters.kept_commits - 1);
-                let back = u64::from(back).min(there);
-                let base = rhythm.back(last, back);
-                self.tally.take_back(rhythm.work_ns(last - base));
-                match damage {
-                    Some((commits, _)) if *commits > back => *commits -= back,
-                    Some(_) => process.trouble = None,
-                    None => {}
-                }
-                base
-            }
-            Action::Skip => {
-                self.tally.skipped_operations += 1;
-                match damage {
-                    // The skip is committed, the damage with it, and the operation after it meets the damage.
-                    Some((commits, at)) => {
-                        *commits += 1;
-                        *at = (*at + 1).min(rhythm.total() - 1);
-                    }
-                    None => process.trouble = process.trouble.filter(|trouble| trouble.at != operation),
-                }
-                last
-            }
-            Action::KeepIfIntact if phase == Phase::Running && self.rng.random::<f64>() < parameters.intact => {
-                self.tally.kept_states += 1;
-                self.tally.save(rhythm.work_ns(progress.open));
-                if let Some((commits, _)) = damage {
-                    *commits += 1;
-                }
-                operation
-            }
-            _ => last,
-        }
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn standings(trials: &[Trial]) -> Vec<Standing> {
                 let policies = groups.entry((mix, setting)).or_default();
                 policies.entry(&trial.levels.policy).or_default().push(trial);
             }
-            None if is_crash_free(trial) => crash_free.entry(setting).or_default().extend(trial.took_ns),
+            None if trial.is_crash_free() => crash_free.entry(setting).or_default().extend(trial.took_ns),
             _ => {}
         }
     }
@@ -47,11 +47,6 @@ pub(super) fn standings(trials: &[Trial]) -> Vec<Standing> {
         standings.extend(of_mix(mix, &setting, &policies, base));
     }
     standings
-}
-
-fn is_crash_free(trial: &Trial) -> bool {
-    let Levels { fault, .. } = &trial.levels;
-    fault == "none" && trial.crashes == 0 && trial.outcome == Outcome::Done
 }
 
 fn of_mix(mix: &str, setting: &str, policies: &BTreeMap<&str, Vec<&Trial>>, base: (f64, usize)) -> Vec<Standing> {

@@ -1,4 +1,4 @@
-//! `escalation` climbs its ladder, rung by rung, and comes down with progress or after a quiet time.
+//! `escalation` climbs its ladder, rung by rung, as an Erlang supervisor counts restarts, and comes down with progress.
 
 use crate::strategies::{crash_in, play, progress, sequences};
 use crashbed::{Action, Decision};
@@ -22,21 +22,48 @@ fn rungs(ladder: &Escalation) -> Vec<Action> {
     rungs
 }
 
+/// An Erlang supervisor's count: it notes when it restarted, forgets what is more than a period ago, and counts the rest.
+#[derive(Default)]
+struct Supervisor {
+    restarts_ns: Vec<u64>,
+}
+
+impl Supervisor {
+    fn restart(&mut self, now_ns: u64, period: Duration) -> usize {
+        self.restarts_ns.push(now_ns);
+        self.restarts_ns.retain(|then_ns| u128::from(now_ns - then_ns) <= period.as_nanos());
+        self.restarts_ns.len()
+    }
+}
+
 proptest! {
     #[test]
-    fn each_crash_of_a_trouble_is_a_rung_higher(crashes in sequences(), ladder in ladders()) {
+    fn each_restart_in_a_period_is_a_rung_higher(crashes in sequences(), ladder in ladders()) {
         let rungs = rungs(&ladder);
         let played = play(&ladder, &crashes);
-        let mut rung = 0;
+        let mut supervisor = Supervisor::default();
         for (i, progressed) in progress(&played).into_iter().enumerate() {
-            let quiet = i > 0 && {
-                let apart_ns = played[i].0.noticed_ns - played[i - 1].0.noticed_ns;
-                Duration::from_nanos(apart_ns) > ladder.period
-            };
-            rung = if i == 0 || progressed || quiet { 0 } else { rung + 1 };
-            prop_assert_eq!(played[i].1, Decision::now(rungs[rung]), "crash {} on rung {}", i, rung);
+            if progressed {
+                supervisor = Supervisor::default();
+            }
+            let restarts = supervisor.restart(played[i].0.noticed_ns, ladder.period);
+            prop_assert_eq!(played[i].1, Decision::now(rungs[restarts - 1]), "crash {}, restart {}", i, restarts);
         }
     }
+}
+
+/// Crashes that follow each other faster than a period, but never so many within one, are retried for ever.
+#[test]
+fn what_comes_seldom_enough_stays_on_its_rung() {
+    let ladder = Escalation { resumes: 2, period: Duration::from_secs(10), ..Escalation::default() };
+    let every = |seconds: u64| {
+        let crash = |n: u64| crashbed::Crash { noticed_ns: n * seconds * 1_000_000_000, ..crash_in(8) };
+        let crashes: Vec<_> = (1..=20).map(crash).collect();
+        play(&ladder, &crashes).into_iter().map(|(_, decision)| decision.action).collect::<Vec<_>>()
+    };
+    assert_eq!(every(6), [Action::Resume; 20]);
+    // Three within ten seconds are one too many.
+    assert_eq!(every(5)[..5], [Action::Resume, Action::Resume, Action::Older(1), Action::Older(1), Action::Older(1)]);
 }
 
 /// The defaults, on an input that always crashes: it ends.
