@@ -57,7 +57,8 @@ fn main() -> ExitCode {
 
 /// A region with an undo log.
 fn declaration() -> crashbed::Declaration {
-    crashbed::Declaration::new("d", crashbed::MIB)
-        .mechanism(crashbed::MechanismKind::UndoLog)
-        .intensity(crashbed::Intensity::UNLIMITED)
+    let declaration = crashbed::Declaration::new("d", crashbed::MIB).intensity(crashbed::Intensity::UNLIMITED);
+    // SAFETY: the scenarios declare what they write, but for numbers that are written to be found out: they own
+    // nothing.
+    unsafe { declaration.undo_log(crashbed::MIB) }
 }

@@ -18,11 +18,16 @@ struct State {
     plain: [u64; 4],
 }
 
+fn with_log(bytes: usize) -> Declaration {
+    // SAFETY: as in `declaration`.
+    unsafe { declaration().undo_log(bytes) }
+}
+
 /// More declared than fits: a failure with the figures, the last commit stands, and smaller commits go on. Declared again
 /// and again, a piece takes its place once.
 pub(crate) fn full_log() -> crashbed::Result<()> {
     Root::new()
-        .declare(declaration().undo_log(64 * KIB), |daemon: &mut Daemon<State>| {
+        .declare(with_log(64 * KIB), |daemon: &mut Daemon<State>| {
             let outcome = daemon.transaction(CheckpointResume, |tx, state| {
                 state.list.replace(tx, (0..20_000).collect());
                 tx.commit()?;
@@ -145,8 +150,10 @@ pub(crate) fn refused() -> crashbed::Result<()> {
         let ended = Root::new().declare(declaration, |_: &mut Daemon<u64>| Ok(())).run();
         ended.expect_err("a refusal").to_string()
     };
-    let small = refusal(declaration().undo_log(4096));
+    let small = refusal(with_log(4096));
     assert!(small.contains("4096 bytes is too small") && small.contains("65536 are the least"), "{small}");
+    let unpromised = refusal(Declaration::new("d", MIB).mechanism(MechanismKind::UndoLog));
+    assert!(unpromised.contains("the unsafe `Declaration::undo_log(bytes)`"), "{unpromised}");
     let unchecked = refusal(Declaration::new("d", MIB).mechanism(MechanismKind::FullCopy).check_declared(true));
     assert!(unchecked.contains("under full-copy nothing is declared"), "{unchecked}");
     Root::new()
