@@ -218,8 +218,7 @@ fn live(
     here::set_source(Source::Region);
     begin.how.environment.set();
     if begin.how.kept {
-        forget_the_end(tx);
-        tx.commit_through_daemon()?;
+        commit_kept(tx)?;
     }
     if begin.how.action == Action::Zero || tx.head().root.load(Ordering::Relaxed) == 0 {
         make_state(tx, program)?;
@@ -268,10 +267,13 @@ fn make_state(tx: &mut Tx<'_>, program: &Program<'_>) -> Result<(), Failure> {
     tx.commit_through_daemon()
 }
 
-/// The crash may have struck in the last commit of all, whose marks are not true of a state that is kept.
-fn forget_the_end(tx: &Tx<'_>) {
-    tx.head().done.store(0, Ordering::Relaxed);
-    tx.head().result.store(0, Ordering::Relaxed);
+/// The crashed state is in place, and is to be kept: makes a commit of it, unless the daemon has.
+fn commit_kept(tx: &Tx<'_>) -> Result<(), Failure> {
+    if tx.mechanism.commits_what_is_kept() {
+        return Ok(());
+    }
+    tx.head().forget_the_end();
+    tx.commit_through_daemon()
 }
 
 /// Decides to skip `operation`, for good; false, and given up, where there is no room for a further skip.
@@ -306,8 +308,9 @@ fn decided(
         Answered::Keep if situation.crashed.is_some() => {
             let kept = link::ask_and_wait(tx.mailbox, Request::Keep, true);
             kept.map_err(|_| Failure::engine(FailureKind::Error, &"the crashed state could not be put back"))?;
-            forget_the_end(tx);
-            tx.commit_through_daemon()?;
+            // What this process has noted is about the state that was here.
+            tx.mechanism.start(tx.region);
+            commit_kept(tx)?;
         }
         // Nothing was kept to go on with: what was asked for cannot be done.
         Answered::Keep | Answered::GiveUp => {
