@@ -319,7 +319,7 @@ fn ask<S>(on_crash: &OnCrash<'_, S>, situation: &Situation<'_>) -> Answered {
         here::set_source(before);
         answer
     };
-    if let Answer::Repair(repair) = &answer {
+    if let (Answer::Repair(repair), true) = (&answer, situation.may_repair) {
         // SAFETY: as above, and the look at it is over.
         repair(unsafe { &mut *(situation.root as *mut S) }, situation.crash);
     }

@@ -45,7 +45,7 @@ pub(crate) struct Program<'a> {
     pub(crate) is_guarded: bool,
 }
 
-/// Asks the program about a crash; applies a repair at once.
+/// Asks the program about a crash; applies a repair at once, where it may.
 pub(crate) type Decide<'a> = dyn Fn(&Situation<'_>) -> Answered + 'a;
 
 /// What there is to decide about.
@@ -55,7 +55,13 @@ pub(crate) struct Situation<'a> {
     pub(crate) root: u64,
     pub(crate) operations: u64,
     pub(crate) crashed: Option<CrashedRegion<'a>>,
+    /// Whether what is changed now is taken back by a crash, without having been declared.
+    pub(crate) may_repair: bool,
 }
+
+/// Why a repair was not made.
+const NO_REPAIR: &str = "under undo-log `Answer::Repair` cannot declare what it changes, so it was not run: answer \
+     `Answer::Resume`, and repair where the transaction begins again (`Tx::crash` tells it to)";
 
 /// How an incarnation begins.
 #[derive(Clone, Copy)]
@@ -297,13 +303,15 @@ fn decided(
 ) -> Result<bool, Failure> {
     let root = tx.head().root.load(Ordering::Relaxed);
     let operations = tx.operations();
-    let situation = Situation { crash, history, root, operations, crashed };
+    let may_repair = !tx.region.declaration.mechanism.needs_declared_writes();
+    let situation = Situation { crash, history, root, operations, crashed, may_repair };
     let answered = decide(&situation);
     tx.mailbox.answered.store(answered as u32, Ordering::Relaxed);
     match answered {
         Answered::Resume => {}
         Answered::Zero => make_state(tx, program)?,
-        Answered::Repair => tx.commit_through_daemon()?,
+        Answered::Repair if situation.may_repair => tx.commit_through_daemon()?,
+        Answered::Repair => return Err(Failure::engine(FailureKind::Error, &NO_REPAIR)),
         Answered::Skip => return skipped(tx, crash.operation),
         Answered::Keep if situation.crashed.is_some() => {
             let kept = link::ask_and_wait(tx.mailbox, Request::Keep, true);

@@ -33,6 +33,7 @@ const SCENARIOS: &[Scenario] = &[
     ("keeps-if-intact", kept::keeps_if_intact),
     ("keeps-first", put_back::keeps_before_its_first_commit),
     ("dies-after-its-answer", put_back::dies_after_its_answer),
+    ("repairs", limits::repairs),
     ("scribbles", lost::scribbles_over_its_log),
     ("made-anew", lost::crashes_while_it_is_made_anew),
 ];
@@ -59,6 +60,7 @@ const TESTS: &[Test] = &[
         }
     }),
     ("a_kill_after_the_answer_leaves_a_commit", || drop(passes("dies-after-its-answer", ""))),
+    ("a_repair_is_refused", || drop(passes("repairs", ""))),
     ("a_log_that_is_written_over_costs_the_state_and_no_more", || drop(passes("scribbles", ""))),
     ("a_state_that_is_made_anew_can_be_gone_back_from", || drop(passes("made-anew", ""))),
 ];
