@@ -115,15 +115,16 @@ fn of_all(figures: impl Iterator<Item = f64>) -> Option<String> {
     ends.map(|(least, most)| range(least, most, duration))
 }
 
-/// From how many written bytes on the order of two mechanisms turns, one sentence a pair.
+/// From how many written bytes on the order of two mechanisms turns, and to how many where it turns back, one sentence a
+/// pair and direction.
 fn crossovers(costs: Costs<'_>, row: &str, words: &str) -> Vec<String> {
     let mechanisms = costs.mechanisms();
     let mut sentences = Vec::new();
     let mut never: Vec<String> = Vec::new();
     for (number, one) in mechanisms.iter().enumerate() {
         for other in &mechanisms[number + 1..] {
-            // By which becomes the cheaper: at which size, from how much on.
-            let mut found: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+            // By which becomes the cheaper: from how much on, at which size; and from where to where.
+            let mut found: BTreeMap<(&str, &str), (Vec<String>, Vec<String>)> = BTreeMap::new();
             let mut without = Vec::new();
             for region_bytes in costs.regions() {
                 let curve = |name: &str| costs.curve(row, Some(name), region_bytes);
@@ -132,21 +133,29 @@ fn crossovers(costs: Costs<'_>, row: &str, words: &str) -> Vec<String> {
                 if crossings.is_empty() && points.len() > 1 {
                     without.push(bytes(region_bytes));
                 }
-                for Crossing { written_bytes, first_becomes_cheaper } in crossings {
-                    let pair = if first_becomes_cheaper { (*one, *other) } else { (*other, *one) };
-                    let at = format!("{} of {}", roughly(written_bytes), bytes(region_bytes));
-                    found.entry(pair).or_default().push(at);
+                let back = crossings.iter().skip(1).map(Some).chain([None]);
+                for (Crossing { written_bytes, first_becomes_cheaper }, back) in crossings.iter().zip(back) {
+                    let pair = if *first_becomes_cheaper { (*one, *other) } else { (*other, *one) };
+                    let (open, closed) = found.entry(pair).or_default();
+                    let (from, region) = (roughly(*written_bytes), bytes(region_bytes));
+                    match back {
+                        None => open.push(format!("{from} of {region}")),
+                        Some(back) => closed.push(format!("{from} to {} of {region}", roughly(back.written_bytes))),
+                    }
                 }
             }
             if found.is_empty() && !without.is_empty() {
                 never.push(format!("{one} and {other}"));
             }
-            for ((cheaper, dearer), places) in found {
+            for ((cheaper, dearer), (open, closed)) in found {
+                let open = (!open.is_empty()).then(|| format!("from {} on", list(open.iter())));
+                let closed = (!closed.is_empty()).then(|| format!("from {}", list(closed.iter())));
+                let places: Vec<String> = open.into_iter().chain(closed).collect();
                 let rest =
                     if without.is_empty() { String::new() } else { format!("; not at {}", list(without.iter())) };
                 sentences.push(format!(
-                    "For {words}, {cheaper} becomes cheaper than {dearer} from {} on{rest}.",
-                    list(places.into_iter())
+                    "For {words}, {cheaper} becomes cheaper than {dearer} {}{rest}.",
+                    places.join(", and ")
                 ));
             }
         }

@@ -48,6 +48,20 @@ fn a_crossover_is_named_with_its_place_and_its_direction() {
 }
 
 #[test]
+fn an_order_that_turns_back_holds_from_there_to_there() {
+    let rows = [
+        rows("write-and-commit", MIB, [40_000, 40_000, 40_000], [80_000, 20_000, 80_000]),
+        rows("write-and-commit", 64 * MIB, [40_000, 40_000, 40_000], [80_000, 80_000, 20_000]),
+    ];
+    let answer = answer(rows.concat());
+    let there = "For writing and committing, dirty-pages becomes cheaper than full-copy from about 64 pages of 64 MiB on, \
+                 and from about 4 pages to about 64 pages of 1 MiB.";
+    let back =
+        "For writing and committing, full-copy becomes cheaper than dirty-pages from about 64 pages of 1 MiB on.";
+    assert!(said(&answer, there) && said(&answer, back), "{answer:?}");
+}
+
+#[test]
 fn one_is_called_cheapest_alone_only_where_its_interval_says_so() {
     let spread = |under, pages, middle: u64| Measurement {
         distribution: Distribution::of((middle - 500..middle + 500).step_by(25).collect()).unwrap(),
