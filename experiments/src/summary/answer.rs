@@ -108,6 +108,17 @@ fn crashes(summary: &Summary, trials: &[Trial]) -> String {
     format!("{} {by} in {made}.", count(summary.crashes, "real crash", "real crashes"))
 }
 
+/// The workloads of trials.
+fn workloads(trials: &[&Trial]) -> String {
+    let names: BTreeSet<&str> = trials.iter().map(|trial| trial.levels.workload.as_str()).collect();
+    Vec::from_iter(names).join(" or ")
+}
+
+/// Whether what crashes in a trial is the workload's own, such as a hostile document, and no fault is injected.
+fn is_own(trial: &Trial) -> bool {
+    trial.levels.fault == "none"
+}
+
 /// One sentence a policy: what became of its trials.
 fn verdicts(trials: &[Trial]) -> Vec<String> {
     let mut by_policy: BTreeMap<&str, Vec<Verdict>> = BTreeMap::new();
@@ -141,13 +152,16 @@ fn in_words(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The claim that the engine makes, with what bounds it: how often checkpoint-resume corrupted silently.
-/// `None` where the run had no trial under it.
+/// The claim that the engine makes, with what bounds it: how often checkpoint-resume corrupted silently after a fault that
+/// stops the process. Faults that change memory count apart, and so does what the workload does by itself, which may be
+/// either. `None` where the run had no trial under it.
 fn silent_corruption(trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -> Option<String> {
     let resumed = || trials.iter().filter(|trial| trial.levels.policy == "checkpoint-resume");
     resumed().next()?;
+    let (own, injected): (Vec<&Trial>, Vec<&Trial>) =
+        resumed().filter(|trial| struck(trial)).partition(|trial| is_own(trial));
     let (memory, stop): (Vec<&Trial>, Vec<&Trial>) =
-        resumed().filter(|trial| struck(trial)).partition(|trial| is_memory_fault(trial.fault()));
+        injected.into_iter().partition(|trial| is_memory_fault(trial.fault()));
     let silent = |trials: &[&Trial]| trials.iter().filter(|t| t.verdict == Verdict::CorruptSilent).count() as u64;
     let unknown = stop.iter().filter(|trial| trial.verdict == Verdict::Unknown).count();
     let mut sentence = match wilson(silent(&stop), stop.len() as u64) {
@@ -168,6 +182,10 @@ fn silent_corruption(trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -
             silent(&memory),
             memory.len()
         );
+    }
+    if !own.is_empty() {
+        sentence +=
+            &format!("; without a fault, crashed by {} itself: {} of {}", workloads(&own), silent(&own), own.len());
     }
     Some(sentence + ".")
 }
