@@ -98,14 +98,20 @@ fn crashes(summary: &Summary, trials: &[Trial]) -> String {
     if summary.crashes == 0 {
         return format!("Nothing crashed in {made}.");
     }
-    // Without a fault a crash is the workload's own, as that of a hostile document.
-    let crashed = trials.iter().filter(|trial| trial.crashes > 0 && trial.levels.fault != "none");
-    let kinds: BTreeSet<&str> = crashed.map(Trial::fault).collect();
-    let by = match kinds.len() as u64 {
-        0 => "without an injected fault".to_owned(),
-        n => format!("of {}", count(n, "kind of fault", "kinds of fault")),
+    let (own, injected): (Vec<&Trial>, Vec<&Trial>) =
+        trials.iter().filter(|trial| trial.crashes > 0).partition(|trial| is_own(trial));
+    let all = |trials: &[&Trial]| trials.iter().map(|trial| trial.crashes).sum::<u64>();
+    let kinds = injected.iter().map(|trial| trial.fault()).collect::<BTreeSet<&str>>().len() as u64;
+    let kinds = count(kinds, "kind", "kinds");
+    let workloads = workloads(&own);
+    let where_from = match (all(&injected), all(&own)) {
+        (_, 0) => format!("all in trials with a fault, of {kinds}"),
+        (0, _) => format!("all in trials without a fault, by {workloads} itself"),
+        (injected, own) => {
+            format!("{injected} in trials with a fault, of {kinds}; {own} in trials without one, by {workloads} itself")
+        }
     };
-    format!("{} {by} in {made}.", count(summary.crashes, "real crash", "real crashes"))
+    format!("{} in {made}: {where_from}.", count(summary.crashes, "real crash", "real crashes"))
 }
 
 /// The workloads of trials.

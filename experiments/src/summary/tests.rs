@@ -117,6 +117,21 @@ fn crashes_of_the_workload_itself_are_no_stop_faults() {
     assert!(!said(&of(&of_aborts(), Vec::new()), "itself"));
 }
 
+#[test]
+fn crashes_of_the_workload_itself_are_counted_apart_from_those_of_faults() {
+    let mut trials = of_native_itself();
+    let alone = of(&trials, Vec::new());
+    let words = "15 real crashes in 5 trials: all in trials without a fault, by native itself.";
+    assert!(said(&alone, words), "{:?}", alone.answer);
+    trials.extend(of_aborts());
+    let mixed = of(&trials, Vec::new());
+    let words =
+        "19 real crashes in 9 trials: 4 in trials with a fault, of 1 kind; 15 in trials without one, by native itself.";
+    assert!(said(&mixed, words), "{:?}", mixed.answer);
+    let faults = of(&of_aborts(), Vec::new());
+    assert!(said(&faults, "4 real crashes in 4 trials: all in trials with a fault, of 1 kind."), "{:?}", faults.answer);
+}
+
 /// Five trials without a fault that the workload crashes, three times each, and spoils.
 fn of_native_itself() -> Vec<Trial> {
     let trials = run(&["checkpoint-resume"], &["full-copy"], &["native"], &names(&["none"]), 5);
