@@ -123,8 +123,8 @@ fn crossovers(costs: Costs<'_>, row: &str, words: &str) -> Vec<String> {
     let mut never: Vec<String> = Vec::new();
     for (number, one) in mechanisms.iter().enumerate() {
         for other in &mechanisms[number + 1..] {
-            // By which becomes the cheaper: from how much on, at which size; and from where to where.
-            let mut found: BTreeMap<(&str, &str), (Vec<String>, Vec<String>)> = BTreeMap::new();
+            // By which becomes the cheaper.
+            let mut found: BTreeMap<(&str, &str), Places> = BTreeMap::new();
             let mut without = Vec::new();
             for region_bytes in costs.regions() {
                 let curve = |name: &str| costs.curve(row, Some(name), region_bytes);
@@ -165,6 +165,9 @@ fn crossovers(costs: Costs<'_>, row: &str, words: &str) -> Vec<String> {
     }
     sentences
 }
+
+/// Where one is cheaper: from how much on, at which size; and from where to where.
+type Places = (Vec<String>, Vec<String>);
 
 /// A place at which two lines cross.
 #[derive(Clone, Copy, Debug, PartialEq)]
