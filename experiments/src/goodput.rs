@@ -2,7 +2,8 @@
 //!
 //! A [`Series`] is one mechanism under one mean time between crashes: a point for each interval of commits, and the
 //! costs that the model asks for, as the same laps measured them. One cost of each kind holds for all of a series, as
-//! whoever uses the formula has one: the median over its points of their means.
+//! whoever uses the formula has one: the median over its points of the median over a point's laps of a lap's mean. The
+//! formula is about the mean of all times between crashes, which a row, being a distribution of laps, does not have.
 
 mod why;
 
@@ -123,9 +124,20 @@ impl<'a> Series<'a> {
         series.into_iter().filter_map(of).collect()
     }
 
-    /// The point with the most goodput.
+    /// The point with the most goodput in the median. Being the best of several it is likelier above its true median than
+    /// below it.
     pub fn best(&self) -> Option<&Point<'a>> {
         self.points.iter().max_by(|a, b| a.share().total_cmp(&b.share()))
+    }
+
+    /// The points that the run does not tell apart from the best one: those whose median's interval overlaps with its own,
+    /// and those without one.
+    pub fn like(&self, best: &Point<'_>) -> Vec<&Point<'a>> {
+        let overlaps = |other: &&Point<'_>| match (best.goodput.p50_ci, other.goodput.p50_ci) {
+            (Some((low, _)), Some((_, high))) => high >= low,
+            _ => true,
+        };
+        self.points.iter().filter(|other| other.commit_every != best.commit_every).filter(overlaps).collect()
     }
 
     /// How long the steps between two commits take without commits and crashes.

@@ -18,7 +18,7 @@ mod target;
 pub use course::{Course, GaveUpBy, Poison};
 pub use crash::{RecordedCrash, Recovered, Then, Victim, action};
 pub use measurement::{Level, Measurement, Measurements, Unit};
-pub use standing::{Figure, Mean, Prediction, Predictor, Standing};
+pub use standing::{Figure, Mean, Met, Prediction, Predictor, Standing};
 pub use target::Target;
 
 /// The version of the formats; raised when a field changes its meaning.

@@ -4,10 +4,12 @@ use super::board::{Board, Flag};
 use super::child::{self, FirstOperation, Role, Target};
 use super::processes::Child;
 use super::{BareNotice, BareStart, Lap, failed};
+use crate::copy::{self, Way};
 use crate::daemon_core::Core;
 use crate::error::{Error, Result};
 use crate::mechanism;
 use crate::region::Region;
+use crate::span::Span;
 use crate::sys::event::{self, Status};
 use crate::sys::processors::Kept;
 use crate::sys::{clock, process, signal};
@@ -67,7 +69,10 @@ pub(super) fn lap(
         }
         ahead => {
             await_notice(core, board, notice, &doomed)?;
-            restore(region);
+            // Where the page table of the dead child says what it has written: nothing.
+            if !core.mechanism().lingers() {
+                copy_back(region);
+            }
             match ahead {
                 None => fork(region, SUCCESSOR, succeed)?,
                 Some(successor) => {
@@ -163,7 +168,25 @@ fn is_copied_back(region: &Region) -> bool {
     committed(region) != region.parts.state.start
 }
 
-/// Puts the last commit in place, where it lies elsewhere. No child writes.
+/// Puts the last commit in place, where it lies elsewhere, but for the pages that hold nothing. No child writes.
+fn copy_back(region: &Region) {
+    /// As many free blocks as full copy leaves out.
+    const MOST_BLOCKS: usize = 512;
+    let state = region.parts.state;
+    if is_copied_back(region) {
+        let slot = Span { start: committed(region), len: state.len };
+        // SAFETY: the slot is mapped and as long as the state, and nothing writes it.
+        let free = unsafe { region.free_pages(slot, MOST_BLOCKS) };
+        let way = Way::of(free.others(0..slot.len).map(|run| run.len()).sum());
+        for run in free.others(0..slot.len) {
+            // SAFETY: runs are whole pages of a slot and of the state, which lie apart; both are mapped, and the state is
+            // writable here.
+            unsafe { copy::pages(slot.part(run.start, run.len()), state.part(run.start, run.len()), way) };
+        }
+    }
+}
+
+/// Puts all of the last commit in place, where it lies elsewhere: no page is as the successor left it. No child writes.
 pub(super) fn restore(region: &Region) {
     let state = region.parts.state;
     if is_copied_back(region) {

@@ -89,7 +89,7 @@ impl<S: Recoverable + Default> Daemon<S> {
     /// ```text
     /// cold:  doomed child ── handler wakes, or death ──▶ daemon: copies back (full copy), forks ──▶ successor
     /// else:  doomed child ── handler wakes ─────────────────────────────────────────────────────▶ successor
-    ///        (full copy, and every other notice: by way of the daemon)
+    ///        (full copy, dirty pages, and every other notice: by way of the daemon)
     /// ```
     ///
     /// `first_operation` runs in the successor as a transaction's closure does: what it allocates lives in the region, or
@@ -97,7 +97,8 @@ impl<S: Recoverable + Default> Daemon<S> {
     /// The doomed child works while its successor gets ready, for `work` after that, and asks its daemon for something
     /// before it dies, as a commit does: as long as the transactions that the lap is held against, and with no more
     /// system calls and caches left to cool than they have, which would make every path slower.
-    /// Under copy on write the doomed child has written no page, so its death frees less than that of a transaction.
+    /// The doomed child has written no page, so under copy on write its death frees less than that of a transaction, and
+    /// under dirty pages nothing has to be copied back.
     ///
     /// # Errors
     /// Where the kernel refuses a call; [`Error::Declaration`] under the undo log, which has no floor of this kind; and

@@ -63,5 +63,8 @@ pub fn why(series: &Series<'_>, point: &Point<'_>) -> Option<String> {
     if point.goodput.p50_ci.is_some_and(|(low, high)| (low / 1e6..=high / 1e6).contains(&model.useful)) {
         said += "; the laps scatter as far as the formula's value";
     }
+    if point.share() > model.useful && series.points.len() > 1 {
+        said += &format!("; and as the best of {} medians it is likelier too high than too low", series.points.len());
+    }
     Some(said + ".")
 }

@@ -11,7 +11,7 @@ use crate::summary::poisoned::{Poisoned, groups};
 use crate::units::duration;
 
 pub(super) const TITLE: &str = "Past an input that always crashes";
-pub(super) const READING: &str = "A panel is a workload, a row a policy under all mechanisms. Each point is a trial that got \
+pub(super) const READING: &str = "A panel is a workload under a mechanism, a row a policy. Each point is a trial that got \
     past every such input that it met, with the rest right at the end: the time from the first crash in one until it was \
     behind (the median over those that it met), on a logarithmic axis; the black line is the median of all. To the right \
     stands in how many trials it got past, and how the others ended.";
@@ -29,7 +29,8 @@ pub(super) fn applies(trials: &[Trial]) -> bool {
 
 pub(super) fn sheet(trials: &[Trial]) -> Sheet {
     let mut sheet = Sheet::new(1200);
-    let mut y = sheet.heading(TITLE, "From the first crash in it until it was behind, by workload and policy");
+    let mut y =
+        sheet.heading(TITLE, "From the first crash in it until it was behind, by workload, mechanism and policy");
     let groups = groups(trials);
     if groups.is_empty() {
         let bottom = sheet.no_data(y, "no operation crashed whenever it was met");
@@ -49,8 +50,9 @@ pub(super) fn sheet(trials: &[Trial]) -> Sheet {
             (Symbol::Box(BLACK, String::new()), "median".to_owned()),
         ],
     );
-    for panel in groups.chunk_by(|a, b| a.workload == b.workload) {
-        sheet.text(MARGIN, y + 18.0, Align::Left, PANEL_TITLE, fit(panel[0].workload, PANEL_TITLE, left + width));
+    for panel in groups.chunk_by(Poisoned::is_beside) {
+        let name = format!("{} · {}", panel[0].workload, panel[0].mechanism);
+        sheet.text(MARGIN, y + 18.0, Align::Left, PANEL_TITLE, fit(&name, PANEL_TITLE, left + width));
         let top = y + 28.0;
         let bottom = top + ROW * panel.len() as f64;
         y = match &axis {

@@ -26,6 +26,9 @@ pub struct Standing {
     /// Time that went into nothing which is there at the end: what the trial took beyond the crash-free time of the
     /// operations that are.
     pub time_lost_ns: Mean,
+    /// What it lost over those faults alone that every policy of the mix and setting has met: the front is of these.
+    #[serde(default)]
+    pub met_by_all: Met,
     /// The crash-free time of all operations, in the same run: the median over `crash_free_trials`.
     pub crash_free_ns: f64,
     /// See `crash_free_ns`.
@@ -34,10 +37,22 @@ pub struct Standing {
     pub restarts: Mean,
     /// Operations that were done again.
     pub done_again: Mean,
-    /// Whether no other policy of the same setting has both means lower, or one lower and the other the same.
+    /// Whether no other policy of the same setting has both means of `met_by_all` lower, or one lower and the other the same;
+    /// false where no fault was met by all.
     pub on_front: bool,
     /// Policies on the front that this one is held against and loses to, beyond chance: see `docs/formats.md`.
     pub beaten_by: Vec<String>,
+}
+
+/// What a policy lost over the faults that all policies of its mix and setting have met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Met {
+    /// These faults, each by one trial of each policy.
+    pub faults: u64,
+    /// As in [`Standing`].
+    pub work_lost: Mean,
+    /// As in [`Standing`].
+    pub time_lost_ns: Mean,
 }
 
 /// A mean over trials, that is, what all of them lost shared out, with its 95 % confidence interval by Student's t.

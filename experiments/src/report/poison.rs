@@ -1,4 +1,4 @@
-//! The report's table of operations that crash whenever they are met: one line a workload and policy.
+//! The report's table of operations that crash whenever they are met: one line a workload, mechanism and policy.
 
 use super::{NOTHING, latency};
 use crate::record::{Course, Poison, Trial};
@@ -12,13 +12,13 @@ pub(super) fn table(trials: &[Trial]) -> Option<Markup> {
     (!groups.is_empty()).then(|| {
         html! {
             p {
-                "One line a workload and policy, all mechanisms together. “Past” are the trials that left behind every such "
-                "input that they met and ended with the rest right; time, restarts and losses are medians of these."
+                "One line a workload, mechanism and policy. “Past” are the trials that left behind every such input that they "
+                "met and ended with the rest right; time, restarts and losses are medians of these."
             }
             div.wide { table {
                 thead { tr {
                     @for head in [
-                        "workload", "policy", "trials", "past", "until behind p50", "restarts", "operations done again",
+                        "workload", "mechanism", "policy", "trials", "past", "until behind p50", "restarts", "operations done again",
                         "state zeroed", "harmless left out, in all", "states kept, of those asked", "the others",
                     ] { th scope="col" { (head) } }
                 } }
@@ -35,6 +35,7 @@ fn row(group: &Poisoned<'_>) -> Markup {
     html! {
         tr {
             td { (group.workload) }
+            td { (group.mechanism) }
             td { (group.policy) }
             td.n { (group.trials()) }
             td.n { (group.past()) }

@@ -10,7 +10,8 @@ pub(super) fn table(standings: &[Standing]) -> Markup {
         p {
             "One line a mix and policy. A figure is a mean over the trials, with half of its 95 % confidence interval by "
             "Student’s t. Work lost is the share of operations that are not there and right at the end; time lost is what "
-            "a trial took beyond the crash-free time of those that are. “Beaten by” names policies on the front which lose "
+            "a trial took beyond the crash-free time of those that are. Both stand there over all trials of a policy, and "
+            "over the faults that all policies of the mix have met: the front is of these. “Beaten by” names policies on the front which lose "
             "less in work or time, and more in neither, by a sign test over pairs of trials with the same fault, at 5 % "
             "after Bonferroni’s correction."
         }
@@ -18,7 +19,7 @@ pub(super) fn table(standings: &[Standing]) -> Markup {
             thead { tr {
                 @for head in [
                     "mix", "policy", "setting", "trials", "complete", "given up", "wrong", "work lost", "time lost",
-                    "crash-free time", "restarts", "done again", "on the front", "beaten by",
+                    "met by all", "work lost of these", "time lost of these", "crash-free time", "restarts", "done again", "on the front", "beaten by",
                 ] { th scope="col" { (head) } }
             } }
             tbody { @for standing in standings { (row(standing)) } }
@@ -35,6 +36,9 @@ fn row(standing: &Standing) -> Markup {
             @for n in [standing.trials, standing.complete, standing.gave_up, standing.wrong] { td.n { (n) } }
             td.n { (mean(standing.work_lost, percent)) }
             td.n { (mean(standing.time_lost_ns, time)) }
+            td.n { (standing.met_by_all.faults) }
+            td.n { (mean(standing.met_by_all.work_lost, percent)) }
+            td.n { (mean(standing.met_by_all.time_lost_ns, time)) }
             td.n { (duration(standing.crash_free_ns)) " (n = " (standing.crash_free_trials) ")" }
             td.n { (mean(standing.restarts, three_digits)) }
             td.n { (mean(standing.done_again, three_digits)) }

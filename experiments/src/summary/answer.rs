@@ -98,14 +98,31 @@ fn crashes(summary: &Summary, trials: &[Trial]) -> String {
     if summary.crashes == 0 {
         return format!("Nothing crashed in {made}.");
     }
-    // Without a fault a crash is the workload's own, as that of a hostile document.
-    let crashed = trials.iter().filter(|trial| trial.crashes > 0 && trial.levels.fault != "none");
-    let kinds: BTreeSet<&str> = crashed.map(Trial::fault).collect();
-    let by = match kinds.len() as u64 {
-        0 => "without an injected fault".to_owned(),
-        n => format!("of {}", count(n, "kind of fault", "kinds of fault")),
+    let (own, injected): (Vec<&Trial>, Vec<&Trial>) =
+        trials.iter().filter(|trial| trial.crashes > 0).partition(|trial| is_own(trial));
+    let all = |trials: &[&Trial]| trials.iter().map(|trial| trial.crashes).sum::<u64>();
+    let kinds = injected.iter().map(|trial| trial.fault()).collect::<BTreeSet<&str>>().len() as u64;
+    let kinds = count(kinds, "kind", "kinds");
+    let workloads = workloads(&own);
+    let where_from = match (all(&injected), all(&own)) {
+        (_, 0) => format!("all in trials with a fault, of {kinds}"),
+        (0, _) => format!("all in trials without a fault, by {workloads} itself"),
+        (injected, own) => {
+            format!("{injected} in trials with a fault, of {kinds}; {own} in trials without one, by {workloads} itself")
+        }
     };
-    format!("{} {by} in {made}.", count(summary.crashes, "real crash", "real crashes"))
+    format!("{} in {made}: {where_from}.", count(summary.crashes, "real crash", "real crashes"))
+}
+
+/// The workloads of trials.
+fn workloads(trials: &[&Trial]) -> String {
+    let names: BTreeSet<&str> = trials.iter().map(|trial| trial.levels.workload.as_str()).collect();
+    Vec::from_iter(names).join(" or ")
+}
+
+/// Whether what crashes in a trial is the workload's own, such as a hostile document, and no fault is injected.
+fn is_own(trial: &Trial) -> bool {
+    trial.levels.fault == "none"
 }
 
 /// One sentence a policy: what became of its trials.
@@ -141,13 +158,16 @@ fn in_words(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The claim that the engine makes, with what bounds it: how often checkpoint-resume corrupted silently.
-/// `None` where the run had no trial under it.
+/// The claim that the engine makes, with what bounds it: how often checkpoint-resume corrupted silently after a fault that
+/// stops the process. Faults that change memory count apart, and so does what the workload does by itself, which may be
+/// either. `None` where the run had no trial under it.
 fn silent_corruption(trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -> Option<String> {
     let resumed = || trials.iter().filter(|trial| trial.levels.policy == "checkpoint-resume");
     resumed().next()?;
+    let (own, injected): (Vec<&Trial>, Vec<&Trial>) =
+        resumed().filter(|trial| struck(trial)).partition(|trial| is_own(trial));
     let (memory, stop): (Vec<&Trial>, Vec<&Trial>) =
-        resumed().filter(|trial| struck(trial)).partition(|trial| is_memory_fault(trial.fault()));
+        injected.into_iter().partition(|trial| is_memory_fault(trial.fault()));
     let silent = |trials: &[&Trial]| trials.iter().filter(|t| t.verdict == Verdict::CorruptSilent).count() as u64;
     let unknown = stop.iter().filter(|trial| trial.verdict == Verdict::Unknown).count();
     let mut sentence = match wilson(silent(&stop), stop.len() as u64) {
@@ -168,6 +188,10 @@ fn silent_corruption(trials: &[Trial], is_memory_fault: &dyn Fn(&str) -> bool) -
             silent(&memory),
             memory.len()
         );
+    }
+    if !own.is_empty() {
+        sentence +=
+            &format!("; without a fault, crashed by {} itself: {} of {}", workloads(&own), silent(&own), own.len());
     }
     Some(sentence + ".")
 }

@@ -1,15 +1,16 @@
-//! Trials that met operations which crash whenever they are met, by workload and policy: what the answer, the plot and the
-//! report's table say of them. Mechanisms are taken together: what gets past such an operation is the policy's doing.
+//! Trials that met operations which crash whenever they are met, by workload, mechanism and policy: what the answer, the plot
+//! and the report's table say of them. Mechanisms are held apart, as what a restart takes is the mechanism's doing.
 
 use super::tally;
-use crate::record::{Course, Distribution, GaveUpBy, Outcome, Poison, Trial, Verdict};
+use crate::record::{Course, Distribution, GaveUpBy, Levels, Outcome, Poison, Trial, Verdict};
 use crate::statistics::median;
 use crate::units::count;
 use std::collections::BTreeMap;
 
-/// The trials of one policy on one workload that met such an operation.
+/// The trials of one policy on one workload, kept by one mechanism, that met such an operation.
 pub(crate) struct Poisoned<'a> {
     pub(crate) workload: &'a str,
+    pub(crate) mechanism: &'a str,
     pub(crate) policy: &'a str,
     trials: Vec<(&'a Trial, &'a Poison)>,
 }
@@ -30,13 +31,15 @@ pub(crate) enum End {
     Hung,
 }
 
-/// The groups of these trials, by workload, then by policy.
+/// The groups of these trials, by workload, then by mechanism, then by policy.
 pub(crate) fn groups(trials: &[Trial]) -> Vec<Poisoned<'_>> {
-    let mut groups: BTreeMap<(&str, &str), Vec<_>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, &str, &str), Vec<_>> = BTreeMap::new();
     for (trial, poison) in trials.iter().filter_map(|trial| Some((trial, trial.poison.as_ref()?))) {
-        groups.entry((&trial.levels.workload, &trial.levels.policy)).or_default().push((trial, poison));
+        let Levels { workload, mechanism, policy, .. } = &trial.levels;
+        groups.entry((workload, mechanism, policy)).or_default().push((trial, poison));
     }
-    groups.into_iter().map(|((workload, policy), trials)| Poisoned { workload, policy, trials }).collect()
+    let group = |((workload, mechanism, policy), trials)| Poisoned { workload, mechanism, policy, trials };
+    groups.into_iter().map(group).collect()
 }
 
 /// Whether it got past all that it met and came to its end with the rest right.
@@ -46,6 +49,11 @@ fn is_past((trial, poison): &(&Trial, &Poison)) -> bool {
 }
 
 impl Poisoned<'_> {
+    /// Whether both are of the same workload, kept by the same mechanism.
+    pub(crate) fn is_beside(&self, other: &Poisoned<'_>) -> bool {
+        (self.workload, self.mechanism) == (other.workload, other.mechanism)
+    }
+
     /// Trials.
     pub(crate) fn trials(&self) -> u64 {
         self.trials.len() as u64

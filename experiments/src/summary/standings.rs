@@ -2,15 +2,17 @@
 //! no other one beats in both.
 //!
 //! A figure here is a mean: what all trials lost, shared out, since a policy that waits is judged by its rare long waits.
+//! Under a mix, trial number n of each policy has the same seed and so meets the same fault at the same operation. A policy
+//! may have fewer trials than another; so the front is of the means over the faults that all policies have met.
+//!
 //! Means of skewed samples carry no claim by themselves. That one policy beats another is said only where it does so trial
-//! by trial: under a mix, trial number n of each policy has the same seed and so meets the same fault at the same
-//! operation, and a sign test over these pairs tells whether one loses less oftener than by chance.
+//! by trial: a sign test over pairs with the same fault tells whether one loses less oftener than by chance.
 
 use super::{name_of_setting, struck};
-use crate::record::{Levels, Mean, Outcome, Standing, Trial, Verdict};
+use crate::record::{Levels, Mean, Met, Outcome, Standing, Trial, Verdict};
 use crate::statistics::{median, sign_test, student};
 use crate::suite::mix_of;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A difference is said to be one where chance makes it so seldom, after all comparisons of a mix are counted (Bonferroni).
 const BY_CHANCE: f64 = 0.05;
@@ -55,13 +57,12 @@ fn of_mix(mix: &str, setting: &str, policies: &BTreeMap<&str, Vec<&Trial>>, base
         .map(|(policy, trials)| (*policy, trials.iter().filter_map(|trial| lost(trial, base.0)).collect()))
         .collect();
     let mean = |lost: &[Lost], figure: fn(&Lost) -> f64| student(&lost.iter().map(figure).collect::<Vec<_>>());
-    let means: BTreeMap<&str, (f64, f64)> = lost
-        .iter()
-        .map(|(policy, lost)| (*policy, (mean(lost, |lost| lost.work).mean, mean(lost, |lost| lost.time_ns).mean)))
-        .collect();
+    let met_by_all = met_by_all(&lost);
     let on_front = |policy: &str| {
-        let (work, time) = means[policy];
-        !means.values().any(|other| other.0 <= work && other.1 <= time && (other.0 < work || other.1 < time))
+        let Met { faults, work_lost, time_lost_ns } = met_by_all[policy];
+        let (work, time) = (work_lost.mean, time_lost_ns.mean);
+        let mut others = met_by_all.values().map(|other| (other.work_lost.mean, other.time_lost_ns.mean));
+        faults > 0 && !others.any(|other| other.0 <= work && other.1 <= time && (other.0 < work || other.1 < time))
     };
     let front: Vec<&str> = policies.keys().copied().filter(|policy| on_front(policy)).collect();
     let comparisons = front.len() * policies.len().saturating_sub(1) * 2;
@@ -82,6 +83,7 @@ fn of_mix(mix: &str, setting: &str, policies: &BTreeMap<&str, Vec<&Trial>>, base
             wrong: count(&|trial| is_wrong(trial)),
             work_lost: mean(own, |lost| lost.work),
             time_lost_ns: mean(own, |lost| lost.time_ns),
+            met_by_all: met_by_all[policy],
             crash_free_ns: base.0,
             crash_free_trials: base.1 as u64,
             restarts: course(&|trial| trial.course.as_ref().map_or(0.0, |course| course.restarts as f64)),
@@ -91,6 +93,18 @@ fn of_mix(mix: &str, setting: &str, policies: &BTreeMap<&str, Vec<&Trial>>, base
         }
     };
     policies.iter().map(standing).collect()
+}
+
+/// What each policy lost in the mean over the faults that all of them have met.
+fn met_by_all<'a>(lost: &BTreeMap<&'a str, Vec<Lost>>) -> BTreeMap<&'a str, Met> {
+    let seeds = |lost: &Vec<Lost>| lost.iter().map(|lost| lost.seed).collect::<BTreeSet<u64>>();
+    let shared = lost.values().map(seeds).reduce(|shared, own| &shared & &own).unwrap_or_default();
+    let of_policy = |lost: &Vec<Lost>| {
+        let met = || lost.iter().filter(|lost| shared.contains(&lost.seed));
+        let mean = |figure: fn(&Lost) -> f64| student(&met().map(figure).collect::<Vec<_>>());
+        Met { faults: shared.len() as u64, work_lost: mean(|lost| lost.work), time_lost_ns: mean(|lost| lost.time_ns) }
+    };
+    lost.iter().map(|(policy, lost)| (*policy, of_policy(lost))).collect()
 }
 
 /// Whether `one` loses to `other` trial by trial: less in work or in time beyond chance, and more in neither beyond chance.

@@ -65,6 +65,41 @@ fn the_front_is_what_no_other_beats_in_both() {
 }
 
 #[test]
+fn the_front_is_of_the_faults_that_all_policies_have_met() {
+    let mut trials = trials(&[("slow", 0.0, 50_000), ("quick", 0.0, 40_000), ("few", 0.0, 45_000)]);
+    let own = |trial: &Trial, policy: &str| trial.drawn_fault.is_some() && trial.levels.policy == policy;
+    // Trial number n of each policy meets the same fault. One of three faults costs much, whatever the policy, and `few` has
+    // the first ten alone, none of which does.
+    for policy in ["slow", "quick", "few"] {
+        for (number, trial) in (0..).zip(trials.iter_mut().filter(|trial| own(trial, policy))) {
+            trial.seed = number;
+            trial.took_ns = trial.took_ns.map(|ns| if number < 20 { ns } else { ns + 900_000 });
+        }
+    }
+    trials.retain(|trial| !own(trial, "few") || trial.seed < 10);
+    let summary = of(&trials, vec![]);
+    let front = ["slow", "quick", "few"].map(|policy| standing(&summary, policy).on_front);
+    assert_eq!(front, [false, true, false], "{:?}", summary.standings);
+    let quick = standing(&summary, "quick");
+    assert_eq!((quick.trials, quick.met_by_all.faults), (30, 10));
+    // Over all of its trials it loses more than `few` does.
+    assert!(quick.time_lost_ns.mean > standing(&summary, "few").time_lost_ns.mean, "{:?}", summary.standings);
+    assert!(said(&summary, "over the 10 faults that all have met, quick (work lost 0 %"), "{:?}", summary.answer);
+}
+
+#[test]
+fn policies_that_met_no_fault_in_common_are_not_held_against_each_other() {
+    let mut trials = trials(&[("one", 0.0, 50_000), ("other", 0.0, 40_000)]);
+    for trial in trials.iter_mut().filter(|trial| trial.levels.policy == "other") {
+        trial.seed += 1_000;
+    }
+    let summary = of(&trials, vec![]);
+    assert!(summary.standings.iter().all(|standing| !standing.on_front && standing.trials == 30));
+    assert!(said(&summary, "Mix m: no fault was met by all policies"), "{:?}", summary.answer);
+    assert!(!said(&summary, "on the front"), "{:?}", summary.answer);
+}
+
+#[test]
 fn what_the_trials_do_not_carry_is_not_claimed() {
     let mut trials = trials(&[("one", 0.0, 50_000), ("other", 0.0, 50_000)]);
     // By turns the one and the other is the faster, and one trial makes the mean.

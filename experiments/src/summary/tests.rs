@@ -107,6 +107,44 @@ fn memory_faults_are_counted_apart_from_stop_faults() {
 }
 
 #[test]
+fn crashes_of_the_workload_itself_are_no_stop_faults() {
+    let mut trials = of_native_itself();
+    let nothing = "of its silent corruption nothing is known; without a fault, crashed by native itself: 5 of 5.";
+    assert!(said(&of(&trials, Vec::new()), nothing), "{:?}", of(&trials, Vec::new()).answer);
+    trials.extend(of_aborts());
+    let words = "with stop faults: 0 of 4 trials (95 % interval up to 49 %); without a fault, crashed by native itself: 5 of 5.";
+    assert!(said(&of(&trials, Vec::new()), words), "{:?}", of(&trials, Vec::new()).answer);
+    assert!(!said(&of(&of_aborts(), Vec::new()), "itself"));
+}
+
+#[test]
+fn crashes_of_the_workload_itself_are_counted_apart_from_those_of_faults() {
+    let mut trials = of_native_itself();
+    let alone = of(&trials, Vec::new());
+    let words = "15 real crashes in 5 trials: all in trials without a fault, by native itself.";
+    assert!(said(&alone, words), "{:?}", alone.answer);
+    trials.extend(of_aborts());
+    let mixed = of(&trials, Vec::new());
+    let words =
+        "19 real crashes in 9 trials: 4 in trials with a fault, of 1 kind; 15 in trials without one, by native itself.";
+    assert!(said(&mixed, words), "{:?}", mixed.answer);
+    let faults = of(&of_aborts(), Vec::new());
+    assert!(said(&faults, "4 real crashes in 4 trials: all in trials with a fault, of 1 kind."), "{:?}", faults.answer);
+}
+
+/// Five trials without a fault that the workload crashes, three times each, and spoils.
+fn of_native_itself() -> Vec<Trial> {
+    let trials = run(&["checkpoint-resume"], &["full-copy"], &["native"], &names(&["none"]), 5);
+    trials.into_iter().map(|trial| Trial { crashes: 3, verdict: Verdict::CorruptSilent, ..trial }).collect()
+}
+
+/// Four trials with a fault that crashes each once and spoils none.
+fn of_aborts() -> Vec<Trial> {
+    let trials = run(&["checkpoint-resume"], &["full-copy"], &["kv"], &names(&["abort"]), 4);
+    trials.into_iter().map(|trial| Trial { verdict: Verdict::Exact, ..trial }).collect()
+}
+
+#[test]
 fn a_fault_that_never_struck_makes_its_cell_inconclusive_and_counts_for_nothing() {
     let mut trials = run(&["checkpoint-resume"], &["full-copy"], &["kv"], &names(&["abort", "none"]), 4);
     for trial in trials.iter_mut().filter(|trial| trial.levels.fault == "abort") {

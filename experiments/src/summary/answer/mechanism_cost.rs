@@ -49,10 +49,11 @@ fn amount(written_bytes: u64) -> String {
 }
 
 /// Which mechanism is the cheapest at the least and at the most that was written, one sentence for all sizes that agree.
+/// Those that the run does not tell from the one with the least median are named with it.
 fn cheapest(costs: Costs<'_>, row: &str, words: &str, among: impl Fn(&str) -> bool) -> Vec<String> {
-    // The cheapest, by what was written; the sizes at which it is so.
-    let mut by_order: BTreeMap<Vec<(u64, &str)>, Vec<u64>> = BTreeMap::new();
-    let mut figures: BTreeMap<(u64, u64), (f64, f64)> = BTreeMap::new();
+    // The cheapest, by what was written; the sizes at which they are so.
+    let mut by_order: BTreeMap<Vec<(u64, Vec<&str>)>, Vec<u64>> = BTreeMap::new();
+    let mut figures: BTreeMap<(u64, u64), Figures> = BTreeMap::new();
     for region_bytes in costs.regions() {
         let names = costs.mechanisms().into_iter().filter(|name| among(name));
         let curves: Vec<(&str, Curve<'_>)> = names
@@ -66,28 +67,29 @@ fn cheapest(costs: Costs<'_>, row: &str, words: &str, among: impl Fn(&str) -> bo
         let ends = written.first().into_iter().chain(written.last().filter(|_| written.len() > 1));
         let mut order = Vec::new();
         for &written in ends {
-            let mut costs: Vec<(f64, &str)> =
-                curves.iter().filter_map(|(name, curve)| Some((curve.get(&written)?.p50, *name))).collect();
-            costs.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let [(least, name), (next, _), ..] = costs[..] else { continue };
-            figures.insert((region_bytes, written), (least, next));
-            order.push((written, name));
+            let costs: Vec<(&str, &Distribution)> =
+                curves.iter().filter_map(|(name, curve)| Some((*name, *curve.get(&written)?))).collect();
+            let least = costs.iter().map(|(_, cost)| *cost).min_by(|a, b| a.p50.total_cmp(&b.p50));
+            let Some(least) = least.filter(|_| costs.len() > 1) else { continue };
+            let (dearer, alike): (Vec<_>, Vec<_>) = costs.into_iter().partition(|(_, cost)| differ(least, cost));
+            let of = |costs: &[(&str, &Distribution)]| costs.iter().map(|(_, cost)| cost.p50).collect::<Vec<f64>>();
+            let next = of(&dearer).into_iter().reduce(f64::min);
+            figures.insert((region_bytes, written), Figures { cheapest: of(&alike), next });
+            order.push((written, alike.into_iter().map(|(name, _)| name).collect()));
         }
         by_order.entry(order).or_default().push(region_bytes);
     }
-    let sentence = |(order, regions): (Vec<(u64, &str)>, Vec<u64>)| {
-        let figure = |written: u64| {
-            let of = |pick: fn(&(f64, f64)) -> f64| {
-                let figures = regions.iter().filter_map(|region| figures.get(&(*region, written))).map(pick);
-                let (least, most) = figures.fold((f64::MAX, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)));
-                range(least, most, duration)
-            };
-            format!("{}, the next {}", of(|found| found.0), of(|found| found.1))
+    let sentence = |(order, regions): (Vec<(u64, Vec<&str>)>, Vec<u64>)| {
+        let part = |(written, names): &(u64, Vec<&str>)| {
+            let figures = || regions.iter().filter_map(|region| figures.get(&(*region, *written)));
+            let cheapest = of_all(figures().flat_map(|found| found.cheapest.iter().copied()));
+            let next = of_all(figures().filter_map(|found| found.next));
+            let figures: Vec<String> =
+                cheapest.into_iter().chain(next.map(|next| format!("the next {next}"))).collect();
+            let apart = if names.len() > 1 { ", which the run does not tell apart," } else { "" };
+            format!("{}{apart} with {} ({})", list(names.iter()), amount(*written), figures.join(", "))
         };
-        let parts: Vec<String> = order
-            .iter()
-            .map(|(written, name)| format!("{} with {} ({})", name, amount(*written), figure(*written)))
-            .collect();
+        let parts: Vec<String> = order.iter().map(part).collect();
         (!parts.is_empty()).then(|| {
             format!(
                 "Cheapest for {words}, in a region of {}: {}.",
@@ -99,15 +101,30 @@ fn cheapest(costs: Costs<'_>, row: &str, words: &str, among: impl Fn(&str) -> bo
     by_order.into_iter().filter_map(sentence).collect()
 }
 
-/// From how many written bytes on the order of two mechanisms turns, one sentence a pair.
+/// What the cheapest mechanisms cost, those that are not told apart, and the next one, where there is one.
+struct Figures {
+    cheapest: Vec<f64>,
+    next: Option<f64>,
+}
+
+/// Durations in words: the least to the most; `None` where there is none.
+fn of_all(figures: impl Iterator<Item = f64>) -> Option<String> {
+    let ends = figures.fold(None, |ends: Option<(f64, f64)>, x| {
+        Some(ends.map_or((x, x), |(least, most)| (least.min(x), most.max(x))))
+    });
+    ends.map(|(least, most)| range(least, most, duration))
+}
+
+/// From how many written bytes on the order of two mechanisms turns, and to how many where it turns back, one sentence a
+/// pair and direction.
 fn crossovers(costs: Costs<'_>, row: &str, words: &str) -> Vec<String> {
     let mechanisms = costs.mechanisms();
     let mut sentences = Vec::new();
     let mut never: Vec<String> = Vec::new();
     for (number, one) in mechanisms.iter().enumerate() {
         for other in &mechanisms[number + 1..] {
-            // By which becomes the cheaper: at which size, from how much on.
-            let mut found: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+            // By which becomes the cheaper.
+            let mut found: BTreeMap<(&str, &str), Places> = BTreeMap::new();
             let mut without = Vec::new();
             for region_bytes in costs.regions() {
                 let curve = |name: &str| costs.curve(row, Some(name), region_bytes);
@@ -116,21 +133,29 @@ fn crossovers(costs: Costs<'_>, row: &str, words: &str) -> Vec<String> {
                 if crossings.is_empty() && points.len() > 1 {
                     without.push(bytes(region_bytes));
                 }
-                for Crossing { written_bytes, first_becomes_cheaper } in crossings {
-                    let pair = if first_becomes_cheaper { (*one, *other) } else { (*other, *one) };
-                    let at = format!("{} of {}", roughly(written_bytes), bytes(region_bytes));
-                    found.entry(pair).or_default().push(at);
+                let back = crossings.iter().skip(1).map(Some).chain([None]);
+                for (Crossing { written_bytes, first_becomes_cheaper }, back) in crossings.iter().zip(back) {
+                    let pair = if *first_becomes_cheaper { (*one, *other) } else { (*other, *one) };
+                    let (open, closed) = found.entry(pair).or_default();
+                    let (from, region) = (roughly(*written_bytes), bytes(region_bytes));
+                    match back {
+                        None => open.push(format!("{from} of {region}")),
+                        Some(back) => closed.push(format!("{from} to {} of {region}", roughly(back.written_bytes))),
+                    }
                 }
             }
             if found.is_empty() && !without.is_empty() {
                 never.push(format!("{one} and {other}"));
             }
-            for ((cheaper, dearer), places) in found {
+            for ((cheaper, dearer), (open, closed)) in found {
+                let open = (!open.is_empty()).then(|| format!("from {} on", list(open.iter())));
+                let closed = (!closed.is_empty()).then(|| format!("from {}", list(closed.iter())));
+                let places: Vec<String> = open.into_iter().chain(closed).collect();
                 let rest =
                     if without.is_empty() { String::new() } else { format!("; not at {}", list(without.iter())) };
                 sentences.push(format!(
-                    "For {words}, {cheaper} becomes cheaper than {dearer} from {} on{rest}.",
-                    list(places.into_iter())
+                    "For {words}, {cheaper} becomes cheaper than {dearer} {}{rest}.",
+                    places.join(", and ")
                 ));
             }
         }
@@ -140,6 +165,9 @@ fn crossovers(costs: Costs<'_>, row: &str, words: &str) -> Vec<String> {
     }
     sentences
 }
+
+/// Where one is cheaper: from how much on, at which size; and from where to where.
+type Places = (Vec<String>, Vec<String>);
 
 /// A place at which two lines cross.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -245,130 +273,4 @@ fn list(items: impl Iterator<Item = impl std::fmt::Display>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::Measurement;
-    use crate::sample_trials::of_measures;
-    use crate::summary::costs::made_up::row;
-    use proptest::prelude::*;
-
-    const MIB: u64 = 1 << 20;
-
-    fn answer(measurements: Vec<Measurement>) -> Vec<String> {
-        of_measures(measurements).answer
-    }
-
-    /// Costs of two mechanisms at three amounts, in one region.
-    fn rows(name: &str, region_bytes: u64, one: [u64; 3], other: [u64; 3]) -> Vec<Measurement> {
-        let mut rows = Vec::new();
-        for (under, costs) in [("full-copy", one), ("dirty-pages", other)] {
-            for (pages, cost) in [1, 16, 256].into_iter().zip(costs) {
-                rows.push(row(name, under, region_bytes, pages * PAGE, cost));
-            }
-        }
-        rows
-    }
-
-    fn said(answer: &[String], words: &str) -> bool {
-        answer.iter().any(|sentence| sentence.contains(words))
-    }
-
-    #[test]
-    fn a_crossover_is_named_with_its_place_and_its_direction() {
-        // From twice as cheap to twice as dear, in the middle of 16 and 256 pages: at 64.
-        let rows = [
-            rows("write-and-commit", MIB, [40_000, 40_000, 40_000], [10_000, 20_000, 80_000]),
-            rows("write-and-commit", 64 * MIB, [400_000, 400_000, 400_000], [10_000, 20_000, 80_000]),
-        ];
-        let answer = answer(rows.concat());
-        let words = "For writing and committing, full-copy becomes cheaper than dirty-pages from about 64 pages of 1 MiB on; \
-                     not at 64 MiB.";
-        assert!(said(&answer, words), "{answer:?}");
-        assert!(said(
-            &answer,
-            "region of 64 MiB: dirty-pages with 1 page (10 µs, the next 400 µs); dirty-pages with 256"
-        ));
-        assert!(said(
-            &answer,
-            "region of 1 MiB: dirty-pages with 1 page (10 µs, the next 40 µs); full-copy with 256 pages"
-        ));
-        assert!(!said(&answer, "recovering"), "{answer:?}");
-        assert!(!said(&answer, "Nothing crashed") && !said(&answer, "trial"), "{answer:?}");
-    }
-
-    #[test]
-    fn medians_that_may_be_alike_do_not_cross() {
-        let spread = |middle: u64| Distribution::of((middle - 50..middle + 50).collect()).unwrap();
-        let [low, near, high] = [1_000, 1_005, 2_000].map(spread);
-        let one = Curve::from([(4096, &low), (8192, &near), (16_384, &near)]);
-        let other = Curve::from([(4096, &near), (8192, &low), (16_384, &high)]);
-        assert_eq!(common(&one, &other).len(), 1);
-        assert!(crossings(&common(&one, &other)).is_empty());
-        assert_eq!(roughly(PAGE as f64 * 1.04), "about 1 page");
-    }
-
-    #[test]
-    fn states_that_declare_their_writes_have_a_sentence_of_their_own() {
-        let mut rows = rows("write-and-commit", MIB, [40_000; 3], [10_000, 20_000, 30_000]);
-        assert!(!said(&answer(rows.clone()), "declares"));
-        rows.extend([1, 16, 256].map(|pages| row("write-and-commit", "undo-log", MIB, pages * PAGE, 500 * pages)));
-        let answer = answer(rows);
-        assert!(
-            said(&answer, "for any state, in a region of 1 MiB: dirty-pages with 1 page (10 µs, the next 40 µs)"),
-            "{answer:?}"
-        );
-        let declared = "where the program declares its writes, in a region of 1 MiB: undo-log with 1 page (500 ns, the next 10 µs); \
-                        dirty-pages with 256 pages (30 µs, the next 40 µs)";
-        assert!(said(&answer, declared), "{answer:?}");
-    }
-
-    #[test]
-    fn no_crossover_is_said_to_be_none_within_what_was_measured() {
-        let answer = answer(rows("recovery", MIB, [40_000, 50_000, 60_000], [10_000, 20_000, 30_000]));
-        assert!(said(&answer, "recovering from a crash, no crossover within what was measured between full-copy and"));
-        assert!(!said(&answer, "becomes cheaper"), "{answer:?}");
-    }
-
-    #[test]
-    fn a_line_that_turns_twice_has_both_crossovers() {
-        let points = [(1.0, 1.0, 2.0), (10.0, 2.0, 1.0), (1000.0, 1.0, 2.0)];
-        let found: Vec<bool> = crossings(&points).iter().map(|crossing| crossing.first_becomes_cheaper).collect();
-        assert_eq!(found, [false, true]);
-    }
-
-    #[test]
-    fn writes_and_memory_are_told_of_the_largest_region() {
-        let mut rows = Vec::new();
-        for (region, factor) in [(MIB, 1), (64 * MIB, 2)] {
-            rows.push(row("write", "none", region, 16 * PAGE, factor * 1_600));
-            rows.push(row("write", "dirty-pages", region, 16 * PAGE, factor * 16_000));
-            rows.push(row("beside-state", "dirty-pages", region, 16 * PAGE, factor * region));
-        }
-        let answer = answer(rows);
-        assert!(said(&answer, "16 pages of 64 MiB: 200 ns in plain memory; dirty-pages 2 µs."), "{answer:?}");
-        assert!(said(&answer, "in regions of 64 MiB, from little to much written: dirty-pages 2."), "{answer:?}");
-    }
-
-    proptest! {
-        /// A crossing lies between two points, on different sides of which another one is cheaper.
-        #[test]
-        fn crossings_lie_where_the_order_turns(costs in proptest::collection::vec((1_u32..50, 1_u32..50), 2..9)) {
-            let of = |cost: u32| Distribution::of(vec![cost.into(); 9]).unwrap();
-            let (one, other): (Vec<_>, Vec<_>) = costs.iter().map(|(one, other)| (of(*one), of(*other))).unzip();
-            let curve = |costs| (0..).map(|power| 4_u64.pow(power)).zip(costs).collect::<Curve<'_>>();
-            let points = common(&curve(&one), &curve(&other));
-            let signs: Vec<f64> = points.iter().map(|(_, one, other)| one - other).collect();
-            prop_assert!(!signs.contains(&0.0));
-            let turns = signs.windows(2).filter(|pair| pair[0].signum() != pair[1].signum()).count();
-            let found = crossings(&points);
-            prop_assert_eq!(found.len(), turns);
-            for crossing in found {
-                let before = points.iter().rfind(|point| point.0 <= crossing.written_bytes);
-                let after = points.iter().find(|point| point.0 >= crossing.written_bytes);
-                let (before, after) = (before.unwrap(), after.unwrap());
-                prop_assert_eq!(after.1 < after.2, crossing.first_becomes_cheaper);
-                prop_assert_eq!(before.1 > before.2, crossing.first_becomes_cheaper);
-            }
-        }
-    }
-}
+mod tests;

@@ -9,16 +9,30 @@ pub(super) fn sentences(trials: &[Trial]) -> Vec<String> {
     let groups = groups(trials);
     let workloads: BTreeSet<&str> = groups.iter().map(|group| group.workload).collect();
     let mut sentences: Vec<String> = overall(&groups, workloads.len()).into_iter().collect();
-    for workload in workloads {
-        let (past, stuck): (Vec<_>, Vec<_>) =
-            groups.iter().filter(|group| group.workload == workload).partition(|group| group.past() > 0);
-        sentences.extend(got_past(workload, past.clone()));
-        sentences.extend(fastest(workload, &past));
-        sentences.extend(did_not(workload, &stuck));
+    for own in groups.chunk_by(|a, b| a.workload == b.workload) {
+        for (past, words_of) in [(true, got_past as WordsOf), (true, fastest), (false, did_not)] {
+            // The same of several mechanisms is said once.
+            let mut by_words: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+            for beside in own.chunk_by(Poisoned::is_beside) {
+                let groups: Vec<_> = beside.iter().filter(|group| (group.past() > 0) == past).collect();
+                if let Some(words) = words_of(&groups) {
+                    by_words.entry(words).or_default().push(beside[0].mechanism);
+                }
+            }
+            let sentence = |(words, mechanisms): (String, Vec<&str>)| {
+                format!("{} under {}{words}", own[0].workload, mechanisms.join(" and "))
+            };
+            let mut said: Vec<String> = by_words.into_iter().map(sentence).collect();
+            said.sort();
+            sentences.extend(said);
+        }
     }
     sentences.extend(kept(trials, &groups));
     sentences
 }
+
+/// What is said of the policies of a workload under a mechanism: the rest of a sentence that begins with the two.
+type WordsOf = fn(&[&Poisoned<'_>]) -> Option<String>;
 
 /// Which got past on every workload, on some, on none.
 fn overall(groups: &[Poisoned<'_>], workloads: usize) -> Option<String> {
@@ -49,13 +63,14 @@ fn overall(groups: &[Poisoned<'_>], workloads: usize) -> Option<String> {
 }
 
 /// How fast, and at what loss, those got past that did.
-fn got_past(workload: &str, mut groups: Vec<&Poisoned<'_>>) -> Option<String> {
+fn got_past(groups: &[&Poisoned<'_>]) -> Option<String> {
+    let mut groups = groups.to_vec();
     let time = |group: &&Poisoned<'_>| group.times().map_or(f64::INFINITY, |times| times.p50);
     groups.sort_by(|a, b| time(a).total_cmp(&time(b)));
     let told: Vec<String> = groups.into_iter().map(told).collect();
     (!told.is_empty()).then(|| {
         format!(
-            "{workload}, from the first crash in such an input until it was behind, and what a trial took and lost (all p50): {}.",
+            ", from the first crash in such an input until it was behind, and what a trial took and lost (all p50): {}.",
             told.join("; ")
         )
     })
@@ -94,7 +109,7 @@ fn told(group: &Poisoned<'_>) -> String {
 }
 
 /// Whether one is the fastest; nothing is said where intervals overlap, but that.
-fn fastest(workload: &str, groups: &[&Poisoned<'_>]) -> Option<String> {
+fn fastest(groups: &[&Poisoned<'_>]) -> Option<String> {
     let mut timed: Vec<(&str, Distribution)> =
         groups.iter().filter_map(|group| Some((group.policy, group.times()?))).collect();
     timed.sort_by(|a, b| a.1.p50.total_cmp(&b.1.p50));
@@ -103,14 +118,14 @@ fn fastest(workload: &str, groups: &[&Poisoned<'_>]) -> Option<String> {
         return None;
     }
     let Some((_, high)) = times.p50_ci else {
-        return Some(format!("{workload}: too few trials to say which is the fastest."));
+        return Some(": too few trials to say which is the fastest.".to_owned());
     };
     let overlaps = |other: &&(&str, Distribution)| other.1.p50_ci.is_none_or(|(low, _)| low <= high);
     let alike: Vec<&str> = others.iter().filter(overlaps).map(|(policy, _)| *policy).collect();
     Some(match alike.is_empty() {
-        true => format!("{workload}: {first} is the fastest; its 95 % interval lies below that of every other."),
+        true => format!(": {first} is the fastest; its 95 % interval lies below that of every other."),
         false => format!(
-            "{workload}: {first} has the lowest median, but its 95 % interval overlaps with that of {}: the run does not tell \
+            ": {first} has the lowest median, but its 95 % interval overlaps with that of {}: the run does not tell \
              them apart.",
             alike.join(", ")
         ),
@@ -118,9 +133,9 @@ fn fastest(workload: &str, groups: &[&Poisoned<'_>]) -> Option<String> {
 }
 
 /// How those ended that never got past.
-fn did_not(workload: &str, groups: &[&Poisoned<'_>]) -> Option<String> {
+fn did_not(groups: &[&Poisoned<'_>]) -> Option<String> {
     let told: Vec<String> = groups.iter().map(|group| format!("{} ({})", group.policy, group.end_in_words())).collect();
-    (!told.is_empty()).then(|| format!("{workload}, not past in any trial: {}.", told.join("; ")))
+    (!told.is_empty()).then(|| format!(", not past in any trial: {}.", told.join("; ")))
 }
 
 /// What became of crashed states that were to be kept.

@@ -2,7 +2,7 @@
 
 use crate::record::{Figure, Mean, Prediction, Predictor, Standing, Summary};
 use crate::statistics::median;
-use crate::units::{duration, percent, three_digits};
+use crate::units::{count, duration, percent, three_digits};
 use std::collections::BTreeSet;
 
 pub(super) fn sentences(summary: &Summary) -> Vec<String> {
@@ -20,10 +20,18 @@ fn of_mix(mix: &[Standing], name_setting: bool) -> Vec<String> {
     if name_setting {
         about += &format!(" ({})", first.setting);
     }
+    let faults = first.met_by_all.faults;
+    if faults == 0 {
+        return vec![format!(
+            "{about}: no fault was met by all policies, so that they are not held against each other."
+        )];
+    }
     let front: Vec<&Standing> = mix.iter().filter(|standing| standing.on_front).collect();
     let told: Vec<String> = front.iter().map(|standing| told(standing)).collect();
     let mut sentences = vec![format!(
-        "{about}: on the front, where no other policy loses less of both work and time in the mean, {}.",
+        "{about}: on the front, where no other policy loses less of both work and time in the mean over the {} that all have \
+         met, {}.",
+        count(faults, "fault", "faults"),
         told.join("; ")
     )];
     let off: Vec<&Standing> = mix.iter().filter(|standing| !standing.on_front).collect();
@@ -51,12 +59,13 @@ fn of_mix(mix: &[Standing], name_setting: bool) -> Vec<String> {
     sentences
 }
 
+/// What it lost over these faults; restarts, and how many are complete, of all of its trials.
 fn told(standing: &Standing) -> String {
     format!(
-        "{} (work lost {}, time lost {}, {} restarts, {} of {} complete)",
+        "{} (work lost {}, time lost {}; {} restarts a trial, {} of {} complete)",
         standing.policy,
-        share(standing.work_lost),
-        time(standing.time_lost_ns),
+        share(standing.met_by_all.work_lost),
+        time(standing.met_by_all.time_lost_ns),
         three_digits(standing.restarts.mean),
         standing.complete,
         standing.trials
