@@ -105,6 +105,7 @@ const SCENARIOS: &[Scenario] = &[
     ("fork-killed", forks::killed_in_a_fork),
     ("fork-caches", forks::caches_of_levels),
     ("fork-many", forks::many_levels),
+    ("fork-after-threads", forks::commits_after_threads),
     ("endless", shutdown::endless),
     ("deaf", shutdown::deaf),
 ];
@@ -177,6 +178,7 @@ const TESTS: &[Test] = &[
     ("a_kill_in_a_fork_leaves_nobody_behind", || forks("fork-killed")),
     ("a_cache_of_a_level_comes_back_empty", || forks("fork-caches")),
     ("many_levels_leave_no_trace", || forks("fork-many")),
+    ("a_commit_right_after_threads_is_a_level", || forks("fork-after-threads")),
 ];
 
 fn main() -> ExitCode {
