@@ -31,8 +31,8 @@ pub struct Crash {
     /// Whether the heap's lock was held, so that the crashed state was caught in the middle of a change;
     /// `None` where the mechanism did not keep the crashed state.
     pub heap_locked: Option<bool>,
-    /// Whether a change guard was held: the crash struck in the middle of a change
-    /// ([`Tx::change`](crate::Tx::change)).
+    /// Whether a change guard was held, or a scope of threads ran: the crash struck in the middle of a change
+    /// ([`Tx::change`](crate::Tx::change), [`Tx::threads`](crate::Tx::threads)).
     pub changing: bool,
     /// When the instruction stopped, as the handler saw it; else the last sign of life that the daemon knew of.
     /// `CLOCK_MONOTONIC`, nanoseconds.

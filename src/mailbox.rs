@@ -12,7 +12,7 @@
 //! | `lingers` | child; the parent takes it back | before its program runs; when the page table was read |
 //! | `written` | child | before `end`, where it fails |
 //! | `protects` | child; the parent takes it back | before a commit finds what to protect; when that commit is true |
-//! | `changing` | child | as its change guards come and go |
+//! | `changing` | child | as its change guards, and scopes of threads, come and go |
 //! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
 //! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
 //! | `heir` | the spare that would succeed the child | when it is ready |
@@ -77,7 +77,7 @@ pub(crate) struct Mailbox {
     pub(crate) protects: AtomicU32,
     /// 1 while a child that crashes is to linger until the parent has read its page table.
     pub(crate) lingers: AtomicU32,
-    /// Change guards that are held.
+    /// Change guards that are held, and scopes of threads that run.
     pub(crate) changing: AtomicU32,
     /// 1 once a commit found that segmentation faults lead to somebody else's handler.
     pub(crate) foreign_handler: AtomicU32,

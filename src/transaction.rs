@@ -251,6 +251,9 @@ impl Tx<'_> {
     /// Runs threads in a scope, on stacks that the daemon declared
     /// ([`Declaration::threads`](crate::Declaration::threads)); all have ended when it returns.
     ///
+    /// While it runs, a change is under way, as by [`change`](Self::change): a crash in it is told as one, and what its
+    /// threads have half done is not kept.
+    ///
     /// ```no_run
     /// # use crashbed::{Tx, Failure};
     /// fn square_all(tx: &mut Tx, numbers: &mut [u64]) -> Result<(), Failure> {
@@ -270,11 +273,13 @@ impl Tx<'_> {
         &'env mut self,
         work: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     ) -> std::result::Result<R, Failure> {
+        let _change = self.change();
         threads::scope(self.region, work)
     }
 
     /// Marks that a change begins, until the guard is dropped: a crash in it is told as one
-    /// ([`Crash::changing`](crate::Crash::changing)), and the crashed state is not kept.
+    /// ([`Crash::changing`](crate::Crash::changing)), and the crashed state is not kept. A scope of
+    /// [`threads`](Self::threads) is a change by itself; its threads can hold no guard.
     pub fn change(&self) -> Change<'_> {
         Change::begin(self)
     }
