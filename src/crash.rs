@@ -24,6 +24,8 @@ pub struct Crash {
     pub operation: u64,
     /// Operations that the last commit holds.
     pub committed_operations: u64,
+    /// The number of the last commit ([`Ticket::number`](crate::Ticket::number)); 0 before the first.
+    pub commit: u64,
     /// The thread that crashed, by its kernel id; 0 where no handler saw it.
     pub thread: i32,
     /// Where it crashed; `None` where no handler saw it.
@@ -206,6 +208,7 @@ pub(crate) mod tests {
             incarnation: 1,
             operation: 7,
             committed_operations: 5,
+            commit: 2,
             thread: 1,
             place: None,
             heap_locked: None,

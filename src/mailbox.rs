@@ -145,10 +145,10 @@ pub(crate) struct Standby {
     pub(crate) action: AtomicU32,
     pub(crate) delay_ns: AtomicU64,
     pub(crate) environment: AtomicU64,
-    /// Daemon, with an order: how the predecessor ended, how many operations the last commit held then, whether the heap's
-    /// lock was held (0 unknown, 1 no, 2 yes), and in which slot the state was set aside (counted from 1; 0 none).
+    /// Daemon, with an order: how the predecessor ended, the number of the last commit then and how many operations that
+    /// held, whether the heap's lock was held (0 unknown, 1 no, 2 yes), and in which slot the state was set aside (counted from 1; 0 none).
     pub(crate) ending: [AtomicU64; 3],
-    pub(crate) committed: AtomicU64,
+    pub(crate) committed: [AtomicU64; 2],
     pub(crate) heap_locked: AtomicU32,
     pub(crate) set_aside: AtomicU64,
     /// Daemon, with an order: 1 where the crashed state was kept in place.
@@ -162,7 +162,8 @@ pub(crate) struct Chain {
     pub(crate) pid: AtomicI32,
     /// Child: the seat, counted from 1, in which a fork of it goes on, or is about to: it is frozen itself then.
     pub(crate) successor: AtomicU32,
-    /// Child: operations that the state counts with which it is frozen.
+    /// Child: the number of the commit that it is when it is frozen, and how many operations that counts.
+    pub(crate) commit: AtomicU64,
     pub(crate) operations: AtomicU64,
     /// Daemon: other than 0 where it calls the frozen process, which sleeps on this word.
     pub(crate) call: AtomicU32,

@@ -21,7 +21,7 @@ const LEAVING_NS: u64 = 1_000_000_000;
 /// How long one waits between two looks.
 const STEP: Duration = Duration::from_micros(20);
 
-/// Whether such threads are the only ones that there can be besides the main one.
+/// Whether threads that a scope has joined, or is to join, are the only ones that there can be besides the main one.
 static ARE_JOINED: AtomicBool = AtomicBool::new(false);
 
 /// A scope in which a transaction's threads run; made by [`Tx::threads`](crate::Tx::threads).

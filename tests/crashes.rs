@@ -36,6 +36,8 @@ mod resident;
 mod restarts;
 #[path = "crashes/shutdown.rs"]
 mod shutdown;
+#[path = "crashes/tickets.rs"]
+mod tickets;
 
 use std::process::ExitCode;
 use support::{Scenario, Test, each, each_anew};
@@ -70,6 +72,8 @@ const SCENARIOS: &[Scenario] = &[
     ("incarnations", restarts::incarnations),
     ("older-with-holes", decisions::older_with_holes),
     ("piece-refused", refused::piece_refused),
+    ("which-commit", tickets::which_commit),
+    ("stays-refused", tickets::stays_refused),
     ("answers", answers::answers),
     ("keep", answers::keep),
     ("keep-a-locked-heap", answers::keep_a_locked_heap),
@@ -145,6 +149,11 @@ const TESTS: &[Test] = &[
     ("an_incarnation_has_a_number_of_its_own", || each("incarnations")),
     ("an_older_commit_holds_what_was_free_in_a_newer_one", || each_anew("older-with-holes")),
     ("a_piece_that_is_refused_makes_no_commit", || each_anew("piece-refused")),
+    ("a_crash_tells_which_commit_was_found", || {
+        each("which-commit");
+        support::passes("which-commit", "undo-log");
+    }),
+    ("a_commit_that_was_refused_stays_so_for_its_ticket", || each_anew("stays-refused")),
     ("each_answer_is_followed", || each("answers")),
     ("a_crashed_state_is_kept_where_it_can_be", || each("keep")),
     ("a_crashed_state_with_a_locked_heap_is_not_kept", || each("keep-a-locked-heap")),

@@ -104,6 +104,7 @@ pub(crate) fn commit(tx: &mut Tx<'_>) -> Result<(), Failure> {
     point::pass(Point::Stage);
     life::flush();
     let mailbox = tx.mailbox;
+    mailbox.chain.commit.store(tx.commit_number(), Ordering::Relaxed);
     mailbox.chain.operations.store(tx.operations(), Ordering::Relaxed);
     mailbox.chain.order.store(0, Ordering::Relaxed);
     point::pass(Point::Staged);

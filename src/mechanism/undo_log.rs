@@ -92,6 +92,7 @@ fn commit_present(region: &Region, anew: bool) {
     let (log, head) = (undo::of(region), region.head());
     head.done.store(0, Ordering::Relaxed);
     head.result.store(0, Ordering::Relaxed);
+    head.commit.fetch_add(1, Ordering::Relaxed);
     let epoch = log.epoch();
     log.prepare(epoch);
     if anew {

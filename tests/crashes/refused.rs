@@ -7,16 +7,16 @@ use crashbed_policies::CheckpointResume;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 /// Where the daemon's next look at a staged piece finds a byte changed; 0 where it does not.
-static SPOILT: AtomicUsize = AtomicUsize::new(0);
+pub(crate) static SPOILT: AtomicUsize = AtomicUsize::new(0);
 
 /// The memory of the stage, as the kernel names it.
-fn stage() -> usize {
+pub(crate) fn stage() -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("the mappings");
     let line = maps.lines().find(|line| line.contains("crashbed-d-stage")).expect("the stage");
     usize::from_str_radix(line.split('-').next().expect("a range"), 16).expect("an address")
 }
 
-fn spoil(point: Point) {
+pub(crate) fn spoil(point: Point) {
     let at = SPOILT.load(SeqCst);
     if point == Point::Log && at != 0 {
         SPOILT.store(0, SeqCst);
