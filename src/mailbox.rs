@@ -66,6 +66,8 @@ pub(crate) struct Mailbox {
     pub(crate) request: AtomicU32,
     pub(crate) pages: AtomicU32,
     pub(crate) checksum: AtomicU32,
+    /// 1 with the first piece of a commit, and with the last one.
+    pub(crate) first: AtomicU32,
     pub(crate) last: AtomicU32,
 
     pub(crate) end: AtomicU32,

@@ -72,6 +72,7 @@ const SCENARIOS: &[Scenario] = &[
     ("incarnations", restarts::incarnations),
     ("older-with-holes", decisions::older_with_holes),
     ("piece-refused", refused::piece_refused),
+    ("scan-refused", refused::scan_refused),
     ("which-commit", tickets::which_commit),
     ("stays-refused", tickets::stays_refused),
     ("answers", answers::answers),
@@ -154,6 +155,7 @@ const TESTS: &[Test] = &[
         support::passes("which-commit", "undo-log");
     }),
     ("a_commit_that_was_refused_stays_so_for_its_ticket", || each_anew("stays-refused")),
+    ("a_commit_that_was_begun_in_vain_leaves_nothing_behind", || each_anew("scan-refused")),
     ("each_answer_is_followed", || each("answers")),
     ("a_crashed_state_is_kept_where_it_can_be", || each("keep")),
     ("a_crashed_state_with_a_locked_heap_is_not_kept", || each("keep-a-locked-heap")),
