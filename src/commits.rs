@@ -33,7 +33,8 @@ impl Tx<'_> {
     ///
     /// Under copy on write it takes about half as long as [`commit`](Self::commit) where much was written. Under dirty pages
     /// the pages have to be copied aside first, which takes no less than waiting for an idle daemon; it pays where that has
-    /// more to do, as where older commits are kept.
+    /// more to do, as where older commits are kept. It waits all the same where a reader in another daemon does, which could
+    /// not get in else.
     ///
     /// # Errors
     /// As [`commit`](Self::commit); or from the ticket.

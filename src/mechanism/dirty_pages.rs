@@ -34,7 +34,8 @@
 //! Of many pages that it has touched, those that hold nothing by then (`arena/free.rs`) are not listed; so the shadow's
 //! may differ from the state's, which nobody reads.
 //!
-//! Without waiting, a transaction stages the pages too (`stage.rs`), asks, and goes on.
+//! Without waiting, a transaction stages the pages too (`stage.rs`), asks, and goes on. Where a reader in another daemon
+//! waits, it waits all the same, so that the reader gets in.
 
 use super::full_copy::copy_state;
 use super::page_log::{self, PageLog, copy, differs};
@@ -100,7 +101,8 @@ impl Mechanism for DirtyPages {
         if protects {
             mailbox.protects.store(1, Ordering::Release);
         }
-        if until == Until::Asked && !region.may_be_swapped {
+        // Readers get in where this process waits, which writes to the state part else.
+        if until == Until::Asked && !region.may_be_swapped && !gate::is_awaited(region) {
             let mut piece = Piece::new(region, mailbox);
             stage::each_written(region, pages, protects, |_| {}, |page| piece.add(page))?;
             point::pass(Point::Staged);
