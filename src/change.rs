@@ -40,7 +40,9 @@ impl Drop for Change<'_> {
 /// # Safety
 /// The program promises that every change to a value of this type, in a transaction that may keep it, is made while a
 /// [`Change`] lives, so that at every instruction outside of one the state is a valid value that the program can go on
-/// with; an operation's change ends by [`Change::done`], which counts it. The engine checks what it can see: the guards,
+/// with; an operation's change ends by [`Change::done`], which counts it. A scope of threads
+/// ([`Tx::threads`](crate::Tx::threads)) is a change, too, but one that counts nothing: between its end and
+/// [`Tx::done`](crate::Tx::done) the state has to be such a value as well. The engine checks what it can see: the guards,
 /// the heap's lock, the chain of its blocks. It cannot see a write of the compiler's that was moved past a guard's end
 /// (the guards are barriers to that), nor a wild pointer's.
 pub unsafe trait Guarded: Recoverable {}

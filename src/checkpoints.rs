@@ -14,9 +14,10 @@
 use crate::crash::Crash;
 use crate::crew::Member;
 use crate::error::{Error, Result};
-use crate::mailbox::{Mailbox, SEATS};
+use crate::mailbox::{Chain, Mailbox, SEATS};
 use crate::mechanism::fork::Order;
 use crate::notice::{self, Ending};
+use crate::state_head::Committed;
 use crate::supervise::{Supervision, failed};
 use crate::sys::{event, process};
 use std::os::fd::AsFd;
@@ -41,8 +42,8 @@ pub(crate) struct Checkpoints {
 /// A frozen process.
 struct Frozen {
     member: Member,
-    /// Operations that its state counts, as it said when it was frozen: later its mailbox may be written over.
-    operations: u64,
+    /// Which commit it is, as it said when it was frozen: later its mailbox may be written over.
+    committed: Committed,
 }
 
 impl Supervision<'_> {
@@ -57,8 +58,10 @@ impl Supervision<'_> {
                 self.checkpoints.commits += 1;
                 self.checkpoints.has_gap &= !self.checkpoints.frozen.is_empty();
             }
-            let operations = self.mailbox().chain.operations.load(Ordering::Relaxed);
-            let frozen = self.active.replace(member).map(|member| Frozen { member, operations });
+            let Chain { commit, operations, .. } = &self.mailbox().chain;
+            let [commit, operations] = [commit, operations].map(|word| word.load(Ordering::Relaxed));
+            let committed = Committed { commit, operations };
+            let frozen = self.active.replace(member).map(|member| Frozen { member, committed });
             self.checkpoints.frozen.extend(frozen);
             are_any = true;
         }
@@ -139,11 +142,11 @@ impl Supervision<'_> {
         }
     }
 
-    /// Operations that the last commit holds: that of the newest frozen process, or the daemon's own.
-    pub(crate) fn committed_operations(&mut self) -> u64 {
+    /// The last commit: that of the newest frozen process, or the daemon's own.
+    pub(crate) fn committed(&mut self) -> Committed {
         self.forget_dead_checkpoints();
-        let newest = self.checkpoints.frozen.last().map(|frozen| frozen.operations);
-        newest.unwrap_or_else(|| self.mechanism.committed(self.region).operations.load(Ordering::Relaxed))
+        let newest = self.checkpoints.frozen.last().map(|frozen| frozen.committed);
+        newest.unwrap_or_else(|| self.mechanism.committed(self.region).committed())
     }
 
     /// Who has killed a frozen process has taken a commit away.
@@ -175,9 +178,9 @@ impl Supervision<'_> {
         self.forget_dead_checkpoints();
         // While it is one of them: its own seat is none to take.
         self.set_pool();
-        let Some(Frozen { member, operations }) = self.checkpoints.frozen.pop() else { return false };
+        let Some(Frozen { member, committed }) = self.checkpoints.frozen.pop() else { return false };
         let mailbox = self.empty_mailbox(&member);
-        self.tell_of_crash(mailbox, ending, crash, operations);
+        self.tell_of_crash(mailbox, ending, crash, committed);
         let (chain, seat) = (&mailbox.chain, self.crashed_seat.and_then(|seat| u32::try_from(seat).ok()));
         chain.crashed.store(seat.unwrap_or(0), Ordering::Relaxed);
         chain.crashes.store(self.history.total(), Ordering::Relaxed);

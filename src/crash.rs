@@ -24,6 +24,8 @@ pub struct Crash {
     pub operation: u64,
     /// Operations that the last commit holds.
     pub committed_operations: u64,
+    /// The number of the last commit ([`Ticket::number`](crate::Ticket::number)); 0 before the first.
+    pub commit: u64,
     /// The thread that crashed, by its kernel id; 0 where no handler saw it.
     pub thread: i32,
     /// Where it crashed; `None` where no handler saw it.
@@ -31,8 +33,8 @@ pub struct Crash {
     /// Whether the heap's lock was held, so that the crashed state was caught in the middle of a change;
     /// `None` where the mechanism did not keep the crashed state.
     pub heap_locked: Option<bool>,
-    /// Whether a change guard was held: the crash struck in the middle of a change
-    /// ([`Tx::change`](crate::Tx::change)).
+    /// Whether a change guard was held, or a scope of threads ran: the crash struck in the middle of a change
+    /// ([`Tx::change`](crate::Tx::change), [`Tx::threads`](crate::Tx::threads)).
     pub changing: bool,
     /// When the instruction stopped, as the handler saw it; else the last sign of life that the daemon knew of.
     /// `CLOCK_MONOTONIC`, nanoseconds.
@@ -206,6 +208,7 @@ pub(crate) mod tests {
             incarnation: 1,
             operation: 7,
             committed_operations: 5,
+            commit: 2,
             thread: 1,
             place: None,
             heap_locked: None,

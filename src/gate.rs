@@ -75,6 +75,11 @@ pub(crate) fn open_where_committed(region: &Region) -> std::result::Result<(), E
     if region.ledger().commit.load(Ordering::Acquire) > 0 { open(region) } else { Ok(()) }
 }
 
+/// Whether a reader waits, or reads. In the region's daemon or its transaction.
+pub(crate) fn is_awaited(region: &Region) -> bool {
+    region.has_readers && lock::holder(region.state_fd.as_fd(), Byte::Intent).is_ok_and(|reader| reader.is_some())
+}
+
 /// Lets those in who wait at this moment, and closes again: for a mechanism that works in place, between two commits.
 pub(crate) fn let_waiting_in(region: &Region) -> std::result::Result<(), Errno> {
     let fd = region.state_fd.as_fd();

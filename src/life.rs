@@ -189,6 +189,7 @@ pub(crate) fn work(
         steady: Cell::new(false),
         settled: Cell::new(false),
         outstanding: Cell::new(None),
+        made: Cell::new(0),
         begun_ns: Cell::new(mailbox.started_ns.load(Ordering::Relaxed)),
         prepared: Cell::new(mailbox.standby.started_by.load(Ordering::Relaxed) != Start::Cold as u32),
         handler_seen_ns: Cell::new(0),
@@ -253,7 +254,7 @@ fn live(
     let result = (program.work)(tx, root)?;
     tx.head().result.store(result, Ordering::Relaxed);
     tx.head().done.store(begin.transaction, Ordering::Relaxed);
-    tx.commit_as(Until::LastOfAll).map(|_| ())
+    tx.commit_as(Until::LastOfAll)
 }
 
 /// Tells the daemon where this incarnation begins.

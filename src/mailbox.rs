@@ -12,7 +12,7 @@
 //! | `lingers` | child; the parent takes it back | before its program runs; when the page table was read |
 //! | `written` | child | before `end`, where it fails |
 //! | `protects` | child; the parent takes it back | before a commit finds what to protect; when that commit is true |
-//! | `changing` | child | as its change guards come and go |
+//! | `changing` | child | as its change guards, and scopes of threads, come and go |
 //! | `request`, `asked` | child | last of all words of a request; then the event descriptor is raised |
 //! | `notice` | child, in its crash handler | `claimed` by compare-and-swap, `stage` counts up, see there |
 //! | `heir` | the spare that would succeed the child | when it is ready |
@@ -66,6 +66,8 @@ pub(crate) struct Mailbox {
     pub(crate) request: AtomicU32,
     pub(crate) pages: AtomicU32,
     pub(crate) checksum: AtomicU32,
+    /// 1 with the first piece of a commit, and with the last one.
+    pub(crate) first: AtomicU32,
     pub(crate) last: AtomicU32,
 
     pub(crate) end: AtomicU32,
@@ -77,7 +79,7 @@ pub(crate) struct Mailbox {
     pub(crate) protects: AtomicU32,
     /// 1 while a child that crashes is to linger until the parent has read its page table.
     pub(crate) lingers: AtomicU32,
-    /// Change guards that are held.
+    /// Change guards that are held, and scopes of threads that run.
     pub(crate) changing: AtomicU32,
     /// 1 once a commit found that segmentation faults lead to somebody else's handler.
     pub(crate) foreign_handler: AtomicU32,
@@ -145,10 +147,10 @@ pub(crate) struct Standby {
     pub(crate) action: AtomicU32,
     pub(crate) delay_ns: AtomicU64,
     pub(crate) environment: AtomicU64,
-    /// Daemon, with an order: how the predecessor ended, how many operations the last commit held then, whether the heap's
-    /// lock was held (0 unknown, 1 no, 2 yes), and in which slot the state was set aside (counted from 1; 0 none).
+    /// Daemon, with an order: how the predecessor ended, the number of the last commit then and how many operations that
+    /// held, whether the heap's lock was held (0 unknown, 1 no, 2 yes), and in which slot the state was set aside (counted from 1; 0 none).
     pub(crate) ending: [AtomicU64; 3],
-    pub(crate) committed: AtomicU64,
+    pub(crate) committed: [AtomicU64; 2],
     pub(crate) heap_locked: AtomicU32,
     pub(crate) set_aside: AtomicU64,
     /// Daemon, with an order: 1 where the crashed state was kept in place.
@@ -162,7 +164,8 @@ pub(crate) struct Chain {
     pub(crate) pid: AtomicI32,
     /// Child: the seat, counted from 1, in which a fork of it goes on, or is about to: it is frozen itself then.
     pub(crate) successor: AtomicU32,
-    /// Child: operations that the state counts with which it is frozen.
+    /// Child: the number of the commit that it is when it is frozen, and how many operations that counts.
+    pub(crate) commit: AtomicU64,
     pub(crate) operations: AtomicU64,
     /// Daemon: other than 0 where it calls the frozen process, which sleeps on this word.
     pub(crate) call: AtomicU32,

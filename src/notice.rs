@@ -13,6 +13,7 @@ use crate::here;
 use crate::link;
 use crate::mailbox::{Mailbox, NOTICE_COMPLETE, NOTICE_ENTERED, NOTICE_TOLD};
 use crate::point::{self, Point};
+use crate::state_head::Committed;
 use crate::stop;
 use crate::sys::processors;
 use crate::sys::{self, Errno, clock, event, process, signal};
@@ -217,7 +218,7 @@ pub(crate) enum Ending {
 
 /// Puts together what happened from what the kernel said and what the process left in its mailbox, which nothing
 /// writes any more: all threads have been stopped, or the process has been reaped.
-pub(crate) fn read(mailbox: &Mailbox, ending: &Ending, noticed_ns: u64, committed_operations: u64) -> Crash {
+pub(crate) fn read(mailbox: &Mailbox, ending: &Ending, noticed_ns: u64, committed: Committed) -> Crash {
     let record = &mailbox.notice;
     let complete = is_complete(mailbox);
     let told = |signal| {
@@ -254,8 +255,9 @@ pub(crate) fn read(mailbox: &Mailbox, ending: &Ending, noticed_ns: u64, committe
         phase: phase(mailbox.phase.load(Ordering::Relaxed)),
         incarnation: mailbox.incarnation.load(Ordering::Relaxed),
         // Before it has a state it has counted nothing.
-        operation: mailbox.resumed().map_or(committed_operations, |_| mailbox.operation.load(Ordering::Relaxed)),
-        committed_operations,
+        operation: mailbox.resumed().map_or(committed.operations, |_| mailbox.operation.load(Ordering::Relaxed)),
+        committed_operations: committed.operations,
+        commit: committed.commit,
         thread: if handled { record.claimed.load(Ordering::Relaxed) } else { 0 },
         place: handled.then(|| place(record.instruction.load(Ordering::Relaxed), record.stack.load(Ordering::Relaxed))),
         heap_locked: None,

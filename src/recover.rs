@@ -33,7 +33,7 @@ impl Supervision<'_> {
         let predecessor = self.region.seat(dead.seat);
         let words = &self.region.seat(spare.member.seat).standby;
         self.report.complete(predecessor);
-        let committed = self.region.head().operations.load(Ordering::Relaxed);
+        let committed = self.region.head().committed();
         let noticed_ns = words.noticed_ns.load(Ordering::Relaxed);
         let crash = notice::read(predecessor, &Ending::Handled, noticed_ns, committed);
         self.note_crash(crash);
@@ -101,8 +101,8 @@ impl Supervision<'_> {
             }
             return Ok(Some(ended));
         }
-        let operations = self.committed_operations();
-        let mut new = notice::read(mailbox, &ending, noticed_ns, operations);
+        let committed = self.committed();
+        let mut new = notice::read(mailbox, &ending, noticed_ns, committed);
         new.heap_locked = mechanism.heap_locked(region);
         self.note_crash(new);
         let (decision, decided_ns) = match decided {

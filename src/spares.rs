@@ -11,6 +11,7 @@ use crate::notice::Ending;
 use crate::policy::Action;
 use crate::spare::{Picked, Spare, Start};
 use crate::standby::{self, Standby};
+use crate::state_head::Committed;
 use crate::supervise::{Spared, Supervision, failed, fork};
 use crate::sys::process::Forked;
 use crate::sys::{clock, event};
@@ -150,7 +151,8 @@ impl Supervision<'_> {
         let Some(spare) = self.spare.take_if(|spare| spare.crashes + 1 == self.history.total()) else { return false };
         let mailbox = self.region.seat(spare.member.seat);
         let words = &mailbox.standby;
-        self.tell_of_crash(mailbox, ending, crash, crash.committed_operations);
+        let committed = Committed { commit: crash.commit, operations: crash.committed_operations };
+        self.tell_of_crash(mailbox, ending, crash, committed);
         words.set_aside.store(how.set_aside.map_or(0, |slot| slot + 1), Ordering::Relaxed);
         words.kept.store(u32::from(how.kept), Ordering::Relaxed);
         mailbox.redo_target.store(self.redo_target, Ordering::Relaxed);
@@ -167,7 +169,7 @@ impl Supervision<'_> {
     }
 
     /// Writes down for who is to go on what happened, what was decided, and what the commit holds that is gone back to.
-    pub(crate) fn tell_of_crash(&self, mailbox: &Mailbox, ending: &Ending, crash: &Crash, committed: u64) {
+    pub(crate) fn tell_of_crash(&self, mailbox: &Mailbox, ending: &Ending, crash: &Crash, committed: Committed) {
         let words = &mailbox.standby;
         for (word, value) in words.ending.iter().zip(standby::encode(ending)) {
             word.store(value, Ordering::Relaxed);
@@ -175,7 +177,9 @@ impl Supervision<'_> {
         let heap_locked = crash.heap_locked.map_or(0, |locked| 1 + u32::from(locked));
         words.heap_locked.store(heap_locked, Ordering::Relaxed);
         words.noticed_ns.store(crash.noticed_ns, Ordering::Relaxed);
-        words.committed.store(committed, Ordering::Relaxed);
+        for (word, value) in words.committed.iter().zip([committed.commit, committed.operations]) {
+            word.store(value, Ordering::Relaxed);
+        }
         if let Some(decision) = self.history.entries().last().and_then(|newest| newest.decision) {
             standby::tell(words, &decision);
         }

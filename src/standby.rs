@@ -29,6 +29,7 @@ use crate::policy::{self, Action, Decision, History, Intensity, RestartPolicy};
 use crate::prefault;
 use crate::region::Region;
 use crate::spare::Start;
+use crate::state_head::Committed;
 use crate::sys::event::{self, Status};
 use crate::sys::{clock, process};
 use crate::turn::{self, Turn};
@@ -122,8 +123,7 @@ impl Standby<'_> {
     /// Decides about the crash that its predecessor's handler has told, and works, at once or when it is ordered to.
     fn succeed(&mut self, predecessor: &Mailbox, mailbox: &Mailbox, noticed_ns: u64, spun: bool) -> ! {
         let head = self.region.head();
-        let committed = head.operations.load(Ordering::Relaxed);
-        let crash = notice::read(predecessor, &Ending::Handled, noticed_ns, committed);
+        let crash = notice::read(predecessor, &Ending::Handled, noticed_ns, head.committed());
         self.history.push(crash);
         let decision = policy::decide(self.policy, &crash, self.history);
         self.history.decided(decision);
@@ -210,7 +210,8 @@ pub(crate) fn told(words: &mailbox::Standby) -> Option<Decision> {
 pub(crate) fn told_crash(words: &mailbox::Standby, predecessor: &Mailbox) -> Crash {
     let ending = decode(words.ending.each_ref().map(|word| word.load(Ordering::Relaxed)));
     // The state in place may be another by now: an older commit, or the crashed one.
-    let committed = words.committed.load(Ordering::Relaxed);
+    let [commit, operations] = words.committed.each_ref().map(|word| word.load(Ordering::Relaxed));
+    let committed = Committed { commit, operations };
     let mut crash = notice::read(predecessor, &ending, words.noticed_ns.load(Ordering::Relaxed), committed);
     crash.heap_locked = match words.heap_locked.load(Ordering::Relaxed) {
         0 => None,

@@ -20,6 +20,8 @@ pub(crate) struct StateHead {
     /// The last transaction whose work is done: its number. Part of its last commit, so that work that is done is
     /// never done again, however its process ends afterwards.
     pub(crate) done: AtomicU64,
+    /// The number of the commit that holds this head; where none does yet, of the newest that was asked for.
+    pub(crate) commit: AtomicU64,
     /// How many of `skips` are in use.
     skip_count: AtomicU64,
     /// Operations that the program decided to skip and that no commit has passed yet.
@@ -27,6 +29,13 @@ pub(crate) struct StateHead {
 }
 
 const _: () = assert!(size_of::<StateHead>() <= STATE_ARENA);
+
+/// Which commit is the last one, and what it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) commit: u64,
+    pub(crate) operations: u64,
+}
 
 impl Default for StateHead {
     /// That of a state that was never made.
@@ -61,6 +70,11 @@ impl StateHead {
         unsafe { &*(state.start as *const Self) }
     }
 
+    /// Which commit it is that holds this head.
+    pub(crate) fn committed(&self) -> Committed {
+        Committed { commit: self.commit.load(Ordering::Relaxed), operations: self.operations.load(Ordering::Relaxed) }
+    }
+
     /// The heap of this state.
     pub(crate) fn arena(&self) -> Option<&Arena> {
         let start = std::ptr::from_ref(self) as usize + STATE_ARENA;
@@ -68,8 +82,8 @@ impl StateHead {
         unsafe { Arena::at(start) }
     }
 
-    fn fixed(&self) -> [&AtomicU64; 5] {
-        [&self.operations, &self.root, &self.result, &self.done, &self.skip_count]
+    fn fixed(&self) -> [&AtomicU64; 6] {
+        [&self.operations, &self.root, &self.result, &self.done, &self.commit, &self.skip_count]
     }
 
     /// Its words, those skips that are not in use left out.

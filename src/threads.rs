@@ -9,10 +9,20 @@ use crate::here::{self, Source};
 use crate::panics;
 use crate::region::Region;
 use crate::span::Span;
-use crate::sys::{Errno, process};
+use crate::sys::{Errno, clock, event, process, thread};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long a thread that was joined may take to leave its process: on a busy machine it waits for a processor, too.
+const LEAVING_NS: u64 = 1_000_000_000;
+/// How long one waits between two looks.
+const STEP: Duration = Duration::from_micros(20);
+
+/// Whether threads that a scope has joined, or is to join, are the only ones that there can be besides the main one.
+static ARE_JOINED: AtomicBool = AtomicBool::new(false);
 
 /// A scope in which a transaction's threads run; made by [`Tx::threads`](crate::Tx::threads).
 pub struct Scope<'scope, 'env: 'scope> {
@@ -114,6 +124,9 @@ pub(crate) fn scope<'env, R>(
     region: &Region,
     work: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
 ) -> Result<R, Failure> {
+    if thread::is_alone() {
+        ARE_JOINED.store(true, Ordering::Relaxed);
+    }
     let scope = Scope {
         region,
         used: Cell::new(0),
@@ -127,4 +140,25 @@ pub(crate) fn scope<'env, R>(
     };
     let failure = scope.failure.lock().ok().and_then(|mut failure| failure.take());
     failure.map_or(Ok(result), Err)
+}
+
+/// Whether the calling thread is the only one of its process. To be called by a transaction's main thread, outside of a
+/// scope.
+///
+/// A thread can be joined as soon as it has let go of its memory; it leaves its process a moment later. Where no others
+/// can be there, that is waited for.
+pub(crate) fn is_alone() -> bool {
+    let until_ns = clock::now_ns() + LEAVING_NS;
+    while !thread::is_alone() {
+        if !ARE_JOINED.load(Ordering::Relaxed) {
+            return false;
+        }
+        if clock::now_ns() > until_ns {
+            // A thread of the program's own, then, which it has started in a scope.
+            ARE_JOINED.store(false, Ordering::Relaxed);
+        }
+        // Nothing to wait for but time; a failure only makes the wait shorter.
+        let _ = event::wait_any(&[], Some(STEP));
+    }
+    true
 }

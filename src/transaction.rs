@@ -4,6 +4,7 @@
 use crate::arena::Arena;
 use crate::cache::{self, Cache, Plain};
 use crate::change::Change;
+use crate::commits::Outstanding;
 use crate::crash::{Crash, Phase};
 use crate::environment;
 use crate::error::Result;
@@ -47,7 +48,9 @@ pub struct Tx<'a> {
     /// Whether this incarnation is prepared for its end, by being a spare or by [`prepare`](Self::prepare).
     pub(crate) prepared: Cell<bool>,
     /// The commit that was asked for and not waited for.
-    pub(crate) outstanding: Cell<Option<u32>>,
+    pub(crate) outstanding: Cell<Option<Outstanding>>,
+    /// The number of the newest commit that this incarnation has made and knows to be true; 0 before.
+    pub(crate) made: Cell<u64>,
     /// When it looked last for somebody else's crash handler, where it does not do so at each commit.
     pub(crate) handler_seen_ns: Cell<u64>,
 }
@@ -69,6 +72,7 @@ impl<'a> Tx<'a> {
             begun_ns: Cell::new(0),
             prepared: Cell::new(true),
             outstanding: Cell::new(None),
+            made: Cell::new(0),
             handler_seen_ns: Cell::new(0),
         }
     }
@@ -251,6 +255,9 @@ impl Tx<'_> {
     /// Runs threads in a scope, on stacks that the daemon declared
     /// ([`Declaration::threads`](crate::Declaration::threads)); all have ended when it returns.
     ///
+    /// While it runs, a change is under way, as by [`change`](Self::change): a crash in it is told as one, and what its
+    /// threads have half done is not kept.
+    ///
     /// ```no_run
     /// # use crashbed::{Tx, Failure};
     /// fn square_all(tx: &mut Tx, numbers: &mut [u64]) -> Result<(), Failure> {
@@ -270,11 +277,13 @@ impl Tx<'_> {
         &'env mut self,
         work: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     ) -> std::result::Result<R, Failure> {
+        let _change = self.change();
         threads::scope(self.region, work)
     }
 
     /// Marks that a change begins, until the guard is dropped: a crash in it is told as one
-    /// ([`Crash::changing`](crate::Crash::changing)), and the crashed state is not kept.
+    /// ([`Crash::changing`](crate::Crash::changing)), and the crashed state is not kept. A scope of
+    /// [`threads`](Self::threads) is a change by itself; its threads can hold no guard.
     pub fn change(&self) -> Change<'_> {
         Change::begin(self)
     }

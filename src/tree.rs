@@ -157,8 +157,7 @@ impl<'t, 'a> Tree<'t, 'a> {
             return Ok(());
         }
         let committed = mechanism::in_use(region).committed(region);
-        let operations = committed.operations.load(Ordering::Relaxed);
-        let crash = notice::read(mailbox, &Ending::Status(status), noticed_ns, operations);
+        let crash = notice::read(mailbox, &Ending::Status(status), noticed_ns, committed.committed());
         followed.history.push(crash);
         let declared = &region.declaration;
         let decision = policy::decide(&*declared.policy, &crash, &followed.history);

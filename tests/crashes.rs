@@ -36,6 +36,8 @@ mod resident;
 mod restarts;
 #[path = "crashes/shutdown.rs"]
 mod shutdown;
+#[path = "crashes/tickets.rs"]
+mod tickets;
 
 use std::process::ExitCode;
 use support::{Scenario, Test, each, each_anew};
@@ -70,6 +72,9 @@ const SCENARIOS: &[Scenario] = &[
     ("incarnations", restarts::incarnations),
     ("older-with-holes", decisions::older_with_holes),
     ("piece-refused", refused::piece_refused),
+    ("scan-refused", refused::scan_refused),
+    ("which-commit", tickets::which_commit),
+    ("stays-refused", tickets::stays_refused),
     ("answers", answers::answers),
     ("keep", answers::keep),
     ("keep-a-locked-heap", answers::keep_a_locked_heap),
@@ -83,6 +88,7 @@ const SCENARIOS: &[Scenario] = &[
     ("kept-outside-of-a-change", kept::outside_of_a_change),
     ("kept-refused", kept::refused),
     ("kept-in-the-allocator", kept::in_the_allocator),
+    ("kept-in-threads", kept::in_threads),
     ("kept-exactly-once", kept::exactly_once),
     ("padding", environments::padding),
     ("zeroed", environments::zeroed),
@@ -105,6 +111,7 @@ const SCENARIOS: &[Scenario] = &[
     ("fork-killed", forks::killed_in_a_fork),
     ("fork-caches", forks::caches_of_levels),
     ("fork-many", forks::many_levels),
+    ("fork-after-threads", forks::commits_after_threads),
     ("endless", shutdown::endless),
     ("deaf", shutdown::deaf),
 ];
@@ -143,6 +150,12 @@ const TESTS: &[Test] = &[
     ("an_incarnation_has_a_number_of_its_own", || each("incarnations")),
     ("an_older_commit_holds_what_was_free_in_a_newer_one", || each_anew("older-with-holes")),
     ("a_piece_that_is_refused_makes_no_commit", || each_anew("piece-refused")),
+    ("a_crash_tells_which_commit_was_found", || {
+        each("which-commit");
+        support::passes("which-commit", "undo-log");
+    }),
+    ("a_commit_that_was_refused_stays_so_for_its_ticket", || each_anew("stays-refused")),
+    ("a_commit_that_was_begun_in_vain_leaves_nothing_behind", || each_anew("scan-refused")),
     ("each_answer_is_followed", || each("answers")),
     ("a_crashed_state_is_kept_where_it_can_be", || each("keep")),
     ("a_crashed_state_with_a_locked_heap_is_not_kept", || each("keep-a-locked-heap")),
@@ -156,6 +169,7 @@ const TESTS: &[Test] = &[
     ("an_intact_state_is_kept", || each("kept-outside-of-a-change")),
     ("a_state_that_is_not_intact_is_not_kept", || each("kept-refused")),
     ("a_state_caught_in_the_allocator_is_not_kept", || each("kept-in-the-allocator")),
+    ("what_threads_have_half_changed_is_not_kept", || each("kept-in-threads")),
     ("a_kept_operation_is_done_once", || each("kept-exactly-once")),
     ("padding_takes_an_overflow", || each("padding")),
     ("zeroed_blocks_hold_no_rubbish", || each("zeroed")),
@@ -177,6 +191,7 @@ const TESTS: &[Test] = &[
     ("a_kill_in_a_fork_leaves_nobody_behind", || forks("fork-killed")),
     ("a_cache_of_a_level_comes_back_empty", || forks("fork-caches")),
     ("many_levels_leave_no_trace", || forks("fork-many")),
+    ("a_commit_right_after_threads_is_a_level", || forks("fork-after-threads")),
 ];
 
 fn main() -> ExitCode {

@@ -45,6 +45,7 @@ const SCENARIOS: &[Scenario] = &[
     ("readers", readers::readers),
     ("reads-past-the-gate", readers::reads_past_the_gate),
     ("reads-half-commits", readers::reads_half_commits),
+    ("reads-between-commits-later", readers::reads_between_commits_later),
 ];
 
 const TESTS: &[Test] = &[
@@ -114,6 +115,7 @@ fn law_7_recovered_state_is_a_commit() {
 
 fn law_8_nothing_leaves_before_its_commit() {
     each("readers");
+    support::each_anew("reads-between-commits-later");
     // No reader sees a commit that is a process.
     for mechanism in support::mechanisms_that_begin_anew() {
         fails("reads-half-commits", mechanism.name(), "a torn pair");

@@ -58,6 +58,7 @@ fn crash(number: u64) -> RecordedCrash {
         incarnation: 1,
         operation: 7,
         committed_operations: 5,
+        commit: 1,
         thread: 0,
         place: None,
         heap_locked: None,

@@ -85,6 +85,9 @@ impl Mechanism for CopyOnWrite {
 
     fn take(&self, region: &Region, mailbox: &Mailbox) -> Result<Taken, Errno> {
         let log = log(region);
+        if mailbox.first.load(Ordering::Relaxed) != 0 {
+            log.clear();
+        }
         if !Asked::of(region.parts.stage, mailbox).is_some_and(|asked| log.append(&asked)) {
             log.clear();
             return Ok(Taken::Refused);

@@ -34,7 +34,8 @@
 //! Of many pages that it has touched, those that hold nothing by then (`arena/free.rs`) are not listed; so the shadow's
 //! may differ from the state's, which nobody reads.
 //!
-//! Without waiting, a transaction stages the pages too (`stage.rs`), asks, and goes on.
+//! Without waiting, a transaction stages the pages too (`stage.rs`), asks, and goes on. Where a reader in another daemon
+//! waits, it waits all the same, so that the reader gets in.
 
 use super::full_copy::copy_state;
 use super::page_log::{self, PageLog, copy, differs};
@@ -100,7 +101,8 @@ impl Mechanism for DirtyPages {
         if protects {
             mailbox.protects.store(1, Ordering::Release);
         }
-        if until == Until::Asked && !region.may_be_swapped {
+        // Readers get in where this process waits, which writes to the state part else.
+        if until == Until::Asked && !region.may_be_swapped && !gate::is_awaited(region) {
             let mut piece = Piece::new(region, mailbox);
             stage::each_written(region, pages, protects, |_| {}, |page| piece.add(page))?;
             point::pass(Point::Staged);
@@ -134,6 +136,9 @@ impl Mechanism for DirtyPages {
 
     fn take(&self, region: &Region, mailbox: &Mailbox) -> Result<Taken, Errno> {
         let log = log(region);
+        if mailbox.first.load(Ordering::Relaxed) != 0 {
+            log.clear();
+        }
         let in_place = mailbox.request.load(Ordering::Relaxed) == Request::CommitInPlace as u32;
         let count = mailbox.pages.load(Ordering::Relaxed);
         let taken = if in_place {
@@ -310,11 +315,12 @@ struct List<'a> {
     region: &'a Region,
     mailbox: &'a Mailbox,
     count: u32,
+    is_first: bool,
 }
 
 impl<'a> List<'a> {
     fn new(region: &'a Region, mailbox: &'a Mailbox) -> Self {
-        Self { region, mailbox, count: 0 }
+        Self { region, mailbox, count: 0, is_first: true }
     }
 
     /// Whether there is room for the pages of `run`.
@@ -327,7 +333,7 @@ impl<'a> List<'a> {
         for at in (run.start..run.end()).step_by(PAGE) {
             if !self.fits(Span { start: at, len: PAGE }) {
                 self.send(false)?;
-                self.count = 0;
+                (self.count, self.is_first) = (0, false);
             }
             // A state has less than 2^32 pages: it is declared smaller.
             #[allow(clippy::cast_possible_truncation)]
@@ -343,6 +349,7 @@ impl<'a> List<'a> {
     /// Has the daemon take what is listed.
     fn send(&self, last: bool) -> Result<(), Refused> {
         self.mailbox.pages.store(self.count, Ordering::Relaxed);
+        self.mailbox.first.store(self.is_first.into(), Ordering::Relaxed);
         link::ask_and_wait(self.mailbox, Request::CommitInPlace, last)
     }
 }

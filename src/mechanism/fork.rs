@@ -56,7 +56,8 @@ use crate::region::Region;
 use crate::spare::Start;
 use crate::standby;
 use crate::sys::process::{self, Forked};
-use crate::sys::{clock, event, memory, thread};
+use crate::sys::{clock, event, memory};
+use crate::threads;
 use crate::transaction::Tx;
 use std::sync::atomic::Ordering;
 
@@ -96,7 +97,7 @@ struct Succeeded {
 pub(crate) fn commit(tx: &mut Tx<'_>) -> Result<(), Failure> {
     // What a fork would not have, threads that are none of the engine's; and what a successor that returns from here would
     // find changed behind a borrow of this process's.
-    if !thread::is_alone() || cache::is_any_in_use() {
+    if !threads::is_alone() || cache::is_any_in_use() {
         return tx.commit_through_daemon();
     }
     let mailbox = tx.mailbox;
@@ -105,6 +106,7 @@ pub(crate) fn commit(tx: &mut Tx<'_>) -> Result<(), Failure> {
     tx.begin_commit(true)?;
     point::pass(Point::Stage);
     life::flush();
+    mailbox.chain.commit.store(tx.commit_number(), Ordering::Relaxed);
     mailbox.chain.operations.store(tx.operations(), Ordering::Relaxed);
     mailbox.chain.order.store(0, Ordering::Relaxed);
     point::pass(Point::Staged);

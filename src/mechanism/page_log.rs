@@ -146,7 +146,8 @@ impl<'a> PageLog<'a> {
         FILLED.load(Ordering::Relaxed)
     }
 
-    /// Forgets what was collected. Seldom anything: to write each time would copy the page that a fork has left.
+    /// Forgets what was collected: of a commit that was given up in the middle, or that the transaction could not stage to
+    /// its end. Seldom anything: to write each time would copy the page that a fork has left.
     pub(super) fn clear(&self) {
         if self.filled() != 0 {
             FILLED.store(0, Ordering::Relaxed);

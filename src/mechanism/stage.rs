@@ -59,18 +59,19 @@ pub(super) struct Piece<'a> {
     region: &'a Region,
     mailbox: &'a Mailbox,
     pages: usize,
+    is_first: bool,
 }
 
 impl<'a> Piece<'a> {
     pub(super) fn new(region: &'a Region, mailbox: &'a Mailbox) -> Self {
-        Self { region, mailbox, pages: 0 }
+        Self { region, mailbox, pages: 0, is_first: true }
     }
 
     /// Stages the page at `address`; sends the piece off first where it is full.
     pub(super) fn add(&mut self, address: usize) -> Result<(), Refused> {
         if self.pages == PAGES {
             self.send(false)?;
-            self.pages = 0;
+            (self.pages, self.is_first) = (0, false);
         }
         let stage = self.region.parts.stage;
         // A state has less than 2^32 pages: it is declared smaller.
@@ -105,6 +106,7 @@ impl<'a> Piece<'a> {
         // At most PAGES.
         #[allow(clippy::cast_possible_truncation)]
         mailbox.pages.store(self.pages as u32, Ordering::Relaxed);
+        mailbox.first.store(self.is_first.into(), Ordering::Relaxed);
     }
 }
 

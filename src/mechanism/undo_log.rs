@@ -88,8 +88,9 @@ fn roll_back_to(region: &Region, to: u64) {
 
 /// Makes the present state a commit, in the daemon.
 fn commit_present(region: &Region) {
-    let log = undo::of(region);
-    region.head().forget_the_end();
+    let (log, head) = (undo::of(region), region.head());
+    head.forget_the_end();
+    head.commit.fetch_add(1, Ordering::Relaxed);
     let epoch = log.epoch();
     log.prepare(epoch);
     log.flip(epoch);

@@ -13,7 +13,7 @@ use crashbed::{
 };
 use crashbed_policies::{CheckpointResume, ProcessDecides};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 fn declaration(kept: u8) -> Declaration {
@@ -350,6 +350,52 @@ pub(crate) fn many_levels() -> crashbed::Result<()> {
             let (early_root, early_daemon) = early.expect("two rounds");
             compare("the root", early_root, held(root));
             compare("the daemon", early_daemon, held(me));
+            Ok(())
+        })
+        .run()
+}
+
+/// Gives the calling thread descriptors of its own, which it has to close after it has let go of its memory: so it can be
+/// joined long before it leaves its process.
+fn leave_slowly() {
+    // SAFETY: no pointer is passed; what the other threads have open stays open.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
+    for _ in 0..900 {
+        // SAFETY: no pointer is passed; nobody else uses the descriptor.
+        unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    }
+}
+
+/// A thread that was joined is in its process for a moment more, as the kernel counts. The commit that follows is a level
+/// all the same: however often, the crash behind it goes back into the middle of the function.
+pub(crate) fn commits_after_threads() -> crashbed::Result<()> {
+    const ROUNDS: u64 = 100;
+    const THREADS: u64 = 2;
+    Root::new()
+        .declare(declaration(0).threads(2, 64 * KIB), |daemon: &mut Daemon<u64>| {
+            let outcome = daemon.transaction(CheckpointResume, |tx, state| {
+                assert_eq!(tx.crash(), None, "nobody begins anew");
+                for round in 0..ROUNDS {
+                    let sum = AtomicU64::new(0);
+                    let count = || {
+                        sum.fetch_add(1, SeqCst);
+                        leave_slowly();
+                    };
+                    tx.threads(|scope| (0..THREADS).try_for_each(|_| scope.spawn(count)))??;
+                    *state += sum.load(SeqCst);
+                    tx.done();
+                    let crashes = tx.crashes();
+                    tx.commit()?;
+                    if tx.crashes() == crashes {
+                        *state = 0;
+                        Fault::NullWrite.strike();
+                    }
+                    assert_eq!(*state, (round + 1) * THREADS);
+                }
+                Ok(*state)
+            })?;
+            assert_eq!(outcome, Outcome::Done(ROUNDS * THREADS));
+            assert_eq!((daemon.report().crashes, daemon.report().commits), (ROUNDS, ROUNDS + 1));
             Ok(())
         })
         .run()

@@ -6,10 +6,13 @@ use crate::support::board::Board;
 use crate::support::fault::Fault;
 use crate::support::state::Linked;
 use crate::support::{declaration, mechanism_and_spare};
-use crashbed::{Action, Daemon, Decision, Guarded, Intensity, MechanismKind, Outcome, Recoverable, Recovery, Root};
+use crashbed::{
+    Action, Daemon, Decision, Guarded, Intensity, KIB, MechanismKind, Outcome, Recoverable, Recovery, Root,
+};
 use crashbed_policies::KeepIfIntact;
 use std::arch::asm;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
 #[derive(Default, Debug, PartialEq, Recoverable)]
 struct Book(Linked);
@@ -141,6 +144,63 @@ pub(crate) fn in_the_allocator() -> crashbed::Result<()> {
             let (kept, locked) = (board[KEPT].load(SeqCst), board[LOCKED].load(SeqCst));
             let expected = if keeps() { kept >= 5 && locked >= 5 } else { kept == 0 && locked == 3 };
             assert!(expected, "{kept} kept, {locked} caught with the lock held");
+            Ok(())
+        })
+        .run()
+}
+
+/// While threads run in a scope a change is under way, whichever thread crashes: what they have half done is not kept. Behind
+/// the scope the state is kept again.
+pub(crate) fn in_threads() -> crashbed::Result<()> {
+    if mechanism_and_spare().0 == MechanismKind::Auto {
+        // As the one does that is in use.
+        return Ok(());
+    }
+    Root::new()
+        .declare(declaration().threads(1, 64 * KIB), |daemon: &mut Daemon<Book>| {
+            let policy = Script(vec![Decision::now(Action::KeepIfIntact); 3]);
+            let outcome = daemon.prepare(policy).keep_if_intact().run(|tx, Book(state)| {
+                if tx.operations() == 0 {
+                    state.operate(0);
+                    tx.done();
+                    tx.commit()?;
+                }
+                let n = tx.operations();
+                assert_eq!(*state, Linked::after(n), "after {} crashes", tx.crashes());
+                let is_half_done = AtomicBool::new(false);
+                match tx.crashes() {
+                    0 => tx.threads(|scope| {
+                        scope.spawn(|| {
+                            state.first_half(n);
+                            Fault::NullWrite.strike();
+                        })
+                    })?,
+                    1 => tx.threads(|scope| {
+                        scope.spawn(|| {
+                            state.first_half(n);
+                            is_half_done.store(true, SeqCst);
+                            std::thread::sleep(Duration::from_secs(10));
+                        })?;
+                        while !is_half_done.load(SeqCst) {
+                            std::hint::spin_loop();
+                        }
+                        Fault::Kill.strike();
+                        Ok(())
+                    })?,
+                    2 => {
+                        tx.threads(|scope| scope.spawn(|| state.operate(n)))??;
+                        tx.done();
+                        Fault::NullWrite.strike();
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                }
+            })?;
+            assert_eq!(outcome, Outcome::Done(()));
+            let told = |recovery: &Recovery| (recovery.crash.changing, recovery.kept, recovery.resumed_operations);
+            let told: Vec<_> = daemon.report().recoveries.iter().map(told).collect();
+            let outside = (false, keeps(), Some(1 + u64::from(keeps())));
+            assert_eq!(told, [(true, false, Some(1)), (true, false, Some(1)), outside]);
             Ok(())
         })
         .run()

@@ -174,3 +174,34 @@ pub(crate) fn reads_past_the_gate() -> crashbed::Result<()> {
         })
         .run()
 }
+
+/// A reader gets in though the writer's one transaction waits for none of its commits.
+pub(crate) fn reads_between_commits_later() -> crashbed::Result<()> {
+    const READS: u64 = 3;
+    let board = Board::new();
+    Root::new()
+        .declare(declaration(), |daemon: &mut Daemon<u64>| {
+            let outcome = daemon.transaction(CheckpointResume, |tx, n| {
+                let until = Instant::now() + Duration::from_secs(20);
+                while board[SEEN].load(SeqCst) < READS && Instant::now() < until {
+                    *n += 1;
+                    let _later = tx.commit_later()?;
+                }
+                Ok(())
+            })?;
+            assert_eq!(outcome, Outcome::Done(()));
+            Ok(())
+        })
+        .daemon("reader", MIB, |daemon: &mut Daemon<u64>| {
+            let peer: Peer<u64> = daemon.peer("writer")?;
+            let mut last = 0;
+            while board[SEEN].load(SeqCst) < READS {
+                let n = daemon.read(&peer, Duration::from_secs(5), |n| *n)?;
+                assert!(n >= last, "commit {n} after commit {last}");
+                board[SEEN].fetch_add(u64::from(n != last), SeqCst);
+                last = n;
+            }
+            Ok(())
+        })
+        .run()
+}

@@ -50,6 +50,7 @@ fn crash(number: u64, policy: &str, nth: u64, decision: Decision, gave_up: bool)
         incarnation: nth + 1,
         operation: 55,
         committed_operations: 50,
+        commit: 1,
         thread: 0,
         place: None,
         heap_locked: None,

@@ -136,6 +136,8 @@ struct CrashKeys {
     incarnation: u64,
     operation: u64,
     committed_operations: u64,
+    #[serde(default)]
+    commit: u64,
     thread: i32,
     #[serde(with = "place")]
     place: Option<Place>,

@@ -24,9 +24,9 @@ fn crashes() -> impl Strategy<Value = Crash> {
     let notices = vec![Notice::Handler, Notice::Torn, Notice::Pidfd, Notice::Heartbeat];
     let how = (causes(), prop::sample::select(notices), prop::sample::select(phases), prop::option::of(place));
     let rest = (any::<Option<bool>>(), any::<bool>(), "\\PC{0,20}", any::<i32>());
-    (how, rest, any::<[u64; 5]>()).prop_map(
+    (how, rest, any::<[u64; 6]>()).prop_map(
         |((cause, notice, phase, place), (heap_locked, changing, note, thread), numbers)| {
-            let [incarnation, operation, committed_operations, happened_ns, noticed_ns] = numbers;
+            let [incarnation, operation, committed_operations, commit, happened_ns, noticed_ns] = numbers;
             Crash {
                 cause,
                 notice,
@@ -34,6 +34,7 @@ fn crashes() -> impl Strategy<Value = Crash> {
                 incarnation,
                 operation,
                 committed_operations,
+                commit,
                 thread,
                 place,
                 heap_locked,
@@ -107,6 +108,7 @@ fn what_is_wrong_in_a_line_is_named_with_its_key() {
         incarnation: 3,
         operation: 17,
         committed_operations: 10,
+        commit: 1,
         thread: 4242,
         place: Some(Place { instruction: 0x55_0000_1000, stack: 0x7fff_0000, image_offset: Some(0x1000) }),
         heap_locked: None,

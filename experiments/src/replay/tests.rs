@@ -13,6 +13,7 @@ fn recorded(transaction: u64, trial: u64, number: u64, operation: u64, decision:
         incarnation: number + 1,
         operation,
         committed_operations: operation / 10 * 10,
+        commit: 1,
         thread: 0,
         place: None,
         heap_locked: None,

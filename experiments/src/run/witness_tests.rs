@@ -12,6 +12,7 @@ fn crash(operation: u64, happened_ns: u64) -> Crash {
         incarnation: 1,
         operation,
         committed_operations: 0,
+        commit: 1,
         thread: 0,
         place: None,
         heap_locked: None,

@@ -96,6 +96,8 @@ pub(super) fn crash(
         incarnation,
         operation,
         committed_operations,
+        // Commits are not counted over a simulated life: the operations that one holds tell it from another as well.
+        commit: committed_operations,
         thread: 1,
         place: Some(Place {
             instruction: IMAGE + image_offset,
