@@ -55,6 +55,7 @@ mod tests {
             phase: Phase::Running,
             incarnation: 1,
             operation: 0,
+            commit: 1,
             committed_operations: 40,
             thread: 0,
             place: None,
