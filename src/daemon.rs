@@ -69,7 +69,8 @@ impl<S: Recoverable + Default> Daemon<S> {
     pub fn state(&self) -> &S {
         let root = self.core.region().head().root.load(Ordering::Acquire);
         // SAFETY: a daemon's closure runs only after the first commit, which has a root of type S; the state part holds
-        // the last commit while no transaction runs, and none runs while this borrows the daemon.
+        // the last commit while no transaction runs, and none runs while this borrows the daemon. Under the undo log a
+        // restore leads there by the promise of `Declaration::undo_log`, here and below.
         unsafe { &*(root as *const S) }
     }
 
@@ -251,8 +252,8 @@ impl<'d, S: Recoverable + Default, P: RestartPolicy> Prepared<'d, S, P> {
     {
         let Self { daemon, policy, settings, on_crash, is_guarded } = self;
         let work = |tx: &mut Tx<'_>, root: u64| {
-            // SAFETY: the engine passes the address of the state of type S, and nothing else borrows it: a transaction
-            // has one closure.
+            // SAFETY: the engine passes the address of the state of type S, which is a commit (see `state`) or was vouched
+            // for; nothing else borrows it: a transaction has one closure.
             let state = unsafe { &mut *(root as *mut S) };
             let result = work(tx, state)?;
             let keep = size_of::<T>() != 0 || std::mem::needs_drop::<T>();
@@ -305,8 +306,8 @@ fn ask<S>(on_crash: &OnCrash<'_, S>, situation: &Situation<'_>) -> Answered {
         let scene = Scene {
             crash: situation.crash,
             history: situation.history,
-            // SAFETY: the engine passes the address of the last commit's state of type S; nothing changes it while the
-            // program looks.
+            // SAFETY: the engine passes the address of the state of type S, which is the last commit (see `Daemon::state`);
+            // nothing changes it while the program looks.
             commit: unsafe { &*(situation.root as *const S) },
             operations: situation.operations,
             crashed: situation.crashed,
@@ -318,7 +319,7 @@ fn ask<S>(on_crash: &OnCrash<'_, S>, situation: &Situation<'_>) -> Answered {
         here::set_source(before);
         answer
     };
-    if let Answer::Repair(repair) = &answer {
+    if let (Answer::Repair(repair), true) = (&answer, situation.may_repair) {
         // SAFETY: as above, and the look at it is over.
         repair(unsafe { &mut *(situation.root as *mut S) }, situation.crash);
     }

@@ -25,9 +25,7 @@ pub const GIB: usize = 1 << 30;
 /// The largest region, in bytes.
 pub const LARGEST_REGION: usize = 32 * GIB;
 
-/// The most bytes of an undo log's part unless declared.
-const UNDO_LOG: usize = 16 * MIB;
-/// The least: the heap's head, and some blocks.
+/// The least bytes of an undo log's part: the heap's head, and some blocks.
 const LEAST_UNDO_LOG: usize = 64 * KIB;
 
 /// The most threads that a transaction may declare.
@@ -85,7 +83,8 @@ impl Declaration {
         }
     }
 
-    /// How commits are made and restored; copy on write unless declared.
+    /// How commits are made and restored; copy on write unless declared. The mechanism `undo-log` is asked for by
+    /// [`undo_log`](Self::undo_log), which has a promise in it.
     pub fn mechanism(mut self, mechanism: MechanismKind) -> Self {
         self.mechanism = mechanism;
         self
@@ -195,12 +194,24 @@ impl Declaration {
         self
     }
 
-    /// Under the mechanism `undo-log`: how many bytes the log holds of what changes between two commits; as many as the
-    /// region has unless declared, and 16 MiB at the most. Twice that is taken, as two commits use it by turns, and as much
-    /// again for each older commit that is kept. A declared
-    /// piece takes its length and up to 47 bytes, a block that is allocated or released some 250, and the first of these
-    /// after a commit 4,400. A transaction that needs more has failed as [`Exhausted`](crate::FailureKind::Exhausted).
-    pub fn undo_log(mut self, bytes: usize) -> Self {
+    /// Commits and restores by the mechanism `undo-log`, whose log holds `bytes` (rounded up to whole pages) of what changes
+    /// between two commits. Twice that is taken, as two commits use it by turns, and as much again for each older commit
+    /// that is kept. A declared piece takes its length and up to 47 bytes, a block that is allocated or released some 250,
+    /// and the first of these after a commit 4,400. A transaction that needs more has failed as
+    /// [`Exhausted`](crate::FailureKind::Exhausted).
+    ///
+    /// # Safety
+    /// The program promises that each of this daemon's transactions declares what it writes before it does: that whatever
+    /// part of the state the last commit holds is changed through [`Logged`](crate::Logged),
+    /// [`LoggedVec`](crate::LoggedVec), [`Tx::declare`](crate::Tx::declare),
+    /// [`declare_slice`](crate::Tx::declare_slice) or [`replace`](crate::Tx::replace) alone. Memory that was allocated since
+    /// the last commit may be written freely.
+    ///
+    /// An error, a panic or a crash goes back by what was declared. What was not stays as it was written, while the heap
+    /// around it goes back: a `Vec` that was assigned then points into a block that is free again, and the next safe use of
+    /// it is undefined behaviour. Tests find such writes by [`check_declared`](Self::check_declared).
+    pub unsafe fn undo_log(mut self, bytes: usize) -> Self {
+        self.mechanism = MechanismKind::UndoLog;
         self.undo_log = Some(whole_pages(bytes));
         self
     }
@@ -221,8 +232,8 @@ impl Declaration {
 
     /// Bytes of the stage part.
     pub(crate) fn stage_len(&self) -> usize {
-        let room = self.undo_log.unwrap_or(self.bytes.min(UNDO_LOG));
-        self.mechanism.stage_len(undo::log::len(self.undo_log_parts(), room))
+        let undo_log = self.undo_log.map_or(0, |room| undo::log::len(self.undo_log_parts(), room));
+        self.mechanism.stage_len(undo_log)
     }
 
     /// Bytes of what a transaction notes of its epoch.
@@ -264,6 +275,13 @@ impl Declaration {
             )));
         }
         let needs_log = self.mechanism.needs_declared_writes();
+        if needs_log && self.undo_log.is_none() {
+            return Err(self.refused(format!(
+                "{} is safe only where all that a transaction writes is declared first, which `mechanism` does not \
+                 promise: ask for it by the unsafe `Declaration::undo_log(bytes)`",
+                self.mechanism
+            )));
+        }
         if let Some(room) = self.undo_log.filter(|room| *room < LEAST_UNDO_LOG || *room > LARGEST_REGION) {
             return Err(self.refused(format!(
                 "an undo log of {room} bytes is too small or too large: {LEAST_UNDO_LOG} are the least, 32 GiB the most"
@@ -416,6 +434,11 @@ mod tests {
                 .contains("8 older commits")
         );
         assert!(Declaration::new("d", MIB).check().is_ok());
+        let unpromised = refusal(Declaration::new("d", MIB).mechanism(MechanismKind::UndoLog));
+        assert!(unpromised.contains("undo-log is safe only") && unpromised.contains("`Declaration::undo_log(bytes)`"));
+        // SAFETY: nothing is run.
+        let promised = unsafe { Declaration::new("d", MIB).undo_log(MIB) };
+        assert!(promised.check().is_ok() && promised.mechanism == MechanismKind::UndoLog);
         let cached = |names: &[&str], bytes| {
             names.iter().fold(Declaration::new("d", MIB), |d, name| d.cache(*name, bytes, Returns::Empty))
         };

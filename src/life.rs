@@ -45,7 +45,7 @@ pub(crate) struct Program<'a> {
     pub(crate) is_guarded: bool,
 }
 
-/// Asks the program about a crash; applies a repair at once.
+/// Asks the program about a crash; applies a repair at once, where it may.
 pub(crate) type Decide<'a> = dyn Fn(&Situation<'_>) -> Answered + 'a;
 
 /// What there is to decide about.
@@ -55,7 +55,13 @@ pub(crate) struct Situation<'a> {
     pub(crate) root: u64,
     pub(crate) operations: u64,
     pub(crate) crashed: Option<CrashedRegion<'a>>,
+    /// Whether what is changed now is taken back by a crash, without having been declared.
+    pub(crate) may_repair: bool,
 }
+
+/// Why a repair was not made.
+const NO_REPAIR: &str = "under undo-log `Answer::Repair` cannot declare what it changes, so it was not run: answer \
+     `Answer::Resume`, and repair where the transaction begins again (`Tx::crash` tells it to)";
 
 /// How an incarnation begins.
 #[derive(Clone, Copy)]
@@ -218,8 +224,7 @@ fn live(
     here::set_source(Source::Region);
     begin.how.environment.set();
     if begin.how.kept {
-        forget_the_end(tx);
-        tx.commit_through_daemon()?;
+        commit_kept(tx)?;
     }
     if begin.how.action == Action::Zero || tx.head().root.load(Ordering::Relaxed) == 0 {
         make_state(tx, program)?;
@@ -268,10 +273,13 @@ fn make_state(tx: &mut Tx<'_>, program: &Program<'_>) -> Result<(), Failure> {
     tx.commit_through_daemon()
 }
 
-/// The crash may have struck in the last commit of all, whose marks are not true of a state that is kept.
-fn forget_the_end(tx: &Tx<'_>) {
-    tx.head().done.store(0, Ordering::Relaxed);
-    tx.head().result.store(0, Ordering::Relaxed);
+/// The crashed state is in place, and is to be kept: makes a commit of it, unless the daemon has.
+fn commit_kept(tx: &Tx<'_>) -> Result<(), Failure> {
+    if tx.mechanism.commits_what_is_kept() {
+        return Ok(());
+    }
+    tx.head().forget_the_end();
+    tx.commit_through_daemon()
 }
 
 /// Decides to skip `operation`, for good; false, and given up, where there is no room for a further skip.
@@ -295,19 +303,22 @@ fn decided(
 ) -> Result<bool, Failure> {
     let root = tx.head().root.load(Ordering::Relaxed);
     let operations = tx.operations();
-    let situation = Situation { crash, history, root, operations, crashed };
+    let may_repair = !tx.region.declaration.mechanism.needs_declared_writes();
+    let situation = Situation { crash, history, root, operations, crashed, may_repair };
     let answered = decide(&situation);
     tx.mailbox.answered.store(answered as u32, Ordering::Relaxed);
     match answered {
         Answered::Resume => {}
         Answered::Zero => make_state(tx, program)?,
-        Answered::Repair => tx.commit_through_daemon()?,
+        Answered::Repair if situation.may_repair => tx.commit_through_daemon()?,
+        Answered::Repair => return Err(Failure::engine(FailureKind::Error, &NO_REPAIR)),
         Answered::Skip => return skipped(tx, crash.operation),
         Answered::Keep if situation.crashed.is_some() => {
             let kept = link::ask_and_wait(tx.mailbox, Request::Keep, true);
             kept.map_err(|_| Failure::engine(FailureKind::Error, &"the crashed state could not be put back"))?;
-            forget_the_end(tx);
-            tx.commit_through_daemon()?;
+            // What this process has noted is about the state that was here.
+            tx.mechanism.start(tx.region);
+            commit_kept(tx)?;
         }
         // Nothing was kept to go on with: what was asked for cannot be done.
         Answered::Keep | Answered::GiveUp => {

@@ -1,8 +1,8 @@
 //! Parts of a state that change through the undo log: written only by whoever has declared that first.
 //!
 //! Under the mechanism [`undo-log`](crate::MechanismKind::UndoLog) a crash takes back what was declared, and nothing else.
-//! So a state for it is made of these, which can be read like what they hold and offer no way to write but one that
-//! declares. Under the other mechanisms, where everything is taken back anyway, they cost a look at a flag.
+//! So a state for it is made of these, which can be read like what they hold and lend themselves to be written by declaring
+//! it. Under the other mechanisms, where everything is taken back anyway, they cost a look at a flag.
 //!
 //! | to change | write |
 //! |---|---|
@@ -12,11 +12,14 @@
 //! | plain data in a structure of another kind | [`Tx::declare`], [`Tx::declare_slice`], before the write |
 //!
 //! What the compiler cannot see is an assignment of the whole: `state.count = Logged::new(5)` declares nothing, nor does
-//! `mem::swap`. The check mode finds it ([`Declaration::check_declared`](crate::Declaration::check_declared)). Memory that
-//! was allocated since the last commit may be written freely.
+//! `mem::swap`. After a crash, what was assigned is still there, and the memory that it owns is free again: to use it is
+//! undefined behaviour. So the mechanism is declared by an `unsafe` function
+//! ([`Declaration::undo_log`](crate::Declaration::undo_log)), which promises that there is no such write; the check mode
+//! finds it ([`Declaration::check_declared`](crate::Declaration::check_declared)). Memory that was allocated since the last
+//! commit may be written freely.
 //!
 //! ```no_run
-//! use crashbed::{Daemon, Declaration, Logged, LoggedVec, MIB, MechanismKind, Recoverable, Root};
+//! use crashbed::{Daemon, Declaration, Logged, LoggedVec, MIB, Recoverable, Root};
 //! use crashbed_policies::CheckpointResume;
 //!
 //! #[derive(Default, Recoverable)]
@@ -25,22 +28,21 @@
 //!     history: LoggedVec<i64>,
 //! }
 //!
+//! // SAFETY: the one transaction changes its account by `write` and `push`, which declare what they change.
+//! let bank = unsafe { Declaration::new("bank", 16 * MIB).undo_log(MIB) };
 //! Root::new()
-//!     .declare(
-//!         Declaration::new("bank", 16 * MIB).mechanism(MechanismKind::UndoLog),
-//!         |daemon: &mut Daemon<Account>| {
-//!             daemon.transaction(CheckpointResume, |tx, account| {
-//!                 for amount in [5, -3, 8] {
-//!                     *account.balance.write(tx) += amount;
-//!                     account.history.push(tx, amount);
-//!                     tx.done();
-//!                     tx.commit()?; // no system call, no word to the daemon
-//!                 }
-//!                 Ok(*account.balance)
-//!             })?;
-//!             Ok(())
-//!         },
-//!     )
+//!     .declare(bank, |daemon: &mut Daemon<Account>| {
+//!         daemon.transaction(CheckpointResume, |tx, account| {
+//!             for amount in [5, -3, 8] {
+//!                 *account.balance.write(tx) += amount;
+//!                 account.history.push(tx, amount);
+//!                 tx.done();
+//!                 tx.commit()?; // no system call, no word to the daemon
+//!             }
+//!             Ok(*account.balance)
+//!         })?;
+//!         Ok(())
+//!     })
 //!     .run()?;
 //! # Ok::<(), crashbed::Error>(())
 //! ```
@@ -74,7 +76,7 @@ impl Tx<'_> {
     /// Declares that `value` will be written, and lends it for that until the next commit. Under the undo log the write
     /// is taken back by a crash; under every other mechanism it is so without this.
     ///
-    /// Prefer [`Logged`], which cannot be forgotten.
+    /// Prefer [`Logged`], where no write in place can forget it.
     pub fn declare<'a, T: Recoverable + Copy>(&'a self, value: &'a mut T) -> &'a mut T {
         undo::declare(span_of(std::slice::from_ref(value)));
         value

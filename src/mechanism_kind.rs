@@ -17,7 +17,8 @@ pub enum MechanismKind {
     /// The transaction works in place; a commit copies the pages that it has written since the one before.
     DirtyPages,
     /// The transaction works in place, and logs the old bytes of what it declares before it writes; a commit empties the
-    /// log by one store, without the daemon. For states that change through [`Logged`](crate::Logged) and its like only.
+    /// log by one store, without the daemon. For states that change through [`Logged`](crate::Logged) and its like only,
+    /// which is promised by declaring it ([`Declaration::undo_log`](crate::Declaration::undo_log)).
     UndoLog,
     /// The transaction forks at each commit but its last: the fork goes on, and the process that it was forked from is
     /// the commit. A crash wakes that one, which goes on from the middle of the function. The last commit is one by copy

@@ -116,7 +116,8 @@ pub enum Action {
     /// The crashed state as it is, where nothing speaks against it: its type made the promise
     /// ([`Prepared::keep_if_intact`](crate::Prepared::keep_if_intact)), the mechanism works in place, the crash struck
     /// in the program's own code and outside of a change guard ([`Tx::change`](crate::Tx::change)), the heap's lock was
-    /// free and its blocks are whole. Else the last commit. The state that is kept becomes a commit.
+    /// free and its blocks are whole. Else the last commit. The state that is kept becomes a commit. What belonged to the
+    /// function that crashed stays allocated in it, as after [`Answer::Keep`](crate::Answer::Keep).
     KeepIfIntact,
     /// The daemon ends as if it had crashed (by exit status 75): the root makes it again as the daemon's own policy says,
     /// and its closure is called anew, on the last commit, with a fresh history. What bounds that is the daemon's own

@@ -110,9 +110,12 @@ pub enum Answer<S> {
     Resume,
     /// Start over with `S::default()`.
     Zero,
-    /// Mend the last commit by this function, commit that, and go on with it.
+    /// Mend the last commit by this function, commit that, and go on with it. Under the mechanism
+    /// [`undo-log`](crate::MechanismKind::UndoLog), where a crash takes back only what was declared and the function can
+    /// declare nothing, it is not run and the transaction has failed: resume, and mend where its work begins again.
     Repair(fn(&mut S, &Crash)),
-    /// Go on with the crashed state. It becomes a commit.
+    /// Go on with the crashed state. It becomes a commit. What belonged to the function that crashed, such as its locals or
+    /// the result of a last commit that never came to be, stays allocated in it, and nobody's.
     Keep(Intact),
     /// Go on with the last commit, and skip the operation that crashed
     /// ([`Tx::skips`](crate::Tx::skips)); the decision is committed at once.

@@ -89,6 +89,12 @@ impl StateHead {
         &self.skips[..count.min(Self::SKIPS)]
     }
 
+    /// The crash may have struck in the last commit of all, whose marks are not true of a state that is kept.
+    pub(crate) fn forget_the_end(&self) {
+        self.done.store(0, Ordering::Relaxed);
+        self.result.store(0, Ordering::Relaxed);
+    }
+
     /// Whether `operation` is to be skipped.
     pub(crate) fn skips(&self, operation: u64) -> bool {
         self.skipped().iter().any(|skip| skip.load(Ordering::Relaxed) == operation)

@@ -78,14 +78,19 @@ struct Words {
     known: [(usize, usize, u64); KNOWN],
 }
 
-/// Begins to log, in a transaction whose state is in place.
+/// Begins to log, in a transaction whose state is in place; afresh, where it has begun and the state is another one now.
 pub(crate) fn start(region: &Region, log: Log) {
     let epoch = log.epoch();
+    let marks = region.parts.notes.part(0, marks_len(region.parts.state.len));
+    if with(|words| words.taken > 0) == Some(true) {
+        // SAFETY: this process's own memory; no other thread of it runs.
+        unsafe { std::ptr::write_bytes(marks.start as *mut u8, 0, marks.len) };
+    }
     let words = Words {
         log,
         epoch,
         part: log.part(epoch),
-        marks: region.parts.notes.part(0, marks_len(region.parts.state.len)),
+        marks,
         has_heap: false,
         taken: 0,
         freed: 0,
@@ -93,7 +98,7 @@ pub(crate) fn start(region: &Region, log: Log) {
         anew_until: log.anew_until(epoch),
         known: [(0, 0, 0); KNOWN],
     };
-    // SAFETY: no other thread runs in a process that has not begun its work.
+    // SAFETY: no other thread runs in a process before its work begins.
     unsafe { *WRITER.words.get() = Some(words) };
     // Before the first commit there is nothing to go back to.
     WRITER.is_logging.store(epoch > 0, Ordering::Release);

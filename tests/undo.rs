@@ -11,6 +11,8 @@ mod kept;
 mod limits;
 #[path = "undo/lost.rs"]
 mod lost;
+#[path = "undo/put_back.rs"]
+mod put_back;
 #[path = "undo/stepped.rs"]
 mod stepped;
 
@@ -29,6 +31,9 @@ const SCENARIOS: &[Scenario] = &[
     ("keeps", kept::keeps_by_its_own_code),
     ("keeps-while-daemons-die", kept::keeps_while_daemons_die),
     ("keeps-if-intact", kept::keeps_if_intact),
+    ("keeps-first", put_back::keeps_before_its_first_commit),
+    ("dies-after-its-answer", put_back::dies_after_its_answer),
+    ("repairs", limits::repairs),
     ("scribbles", lost::scribbles_over_its_log),
     ("made-anew", lost::crashes_while_it_is_made_anew),
 ];
@@ -47,6 +52,15 @@ const TESTS: &[Test] = &[
     ("a_crashed_state_can_be_read_and_kept", || drop(passes("keeps", ""))),
     ("a_state_is_kept_whole_or_not_at_all", || drop(passes("keeps-while-daemons-die", ""))),
     ("a_crashed_state_is_kept_where_it_is_intact", || drop(passes("keeps-if-intact", ""))),
+    ("a_state_is_kept_before_anything_was_committed", || {
+        for kept in 0..3 {
+            for checked in [false, true] {
+                passes("keeps-first", &format!("{kept} {checked}"));
+            }
+        }
+    }),
+    ("a_kill_after_the_answer_leaves_a_commit", || drop(passes("dies-after-its-answer", ""))),
+    ("a_repair_is_refused", || drop(passes("repairs", ""))),
     ("a_log_that_is_written_over_costs_the_state_and_no_more", || drop(passes("scribbles", ""))),
     ("a_state_that_is_made_anew_can_be_gone_back_from", || drop(passes("made-anew", ""))),
 ];
@@ -57,7 +71,8 @@ fn main() -> ExitCode {
 
 /// A region with an undo log.
 fn declaration() -> crashbed::Declaration {
-    crashbed::Declaration::new("d", crashbed::MIB)
-        .mechanism(crashbed::MechanismKind::UndoLog)
-        .intensity(crashbed::Intensity::UNLIMITED)
+    let declaration = crashbed::Declaration::new("d", crashbed::MIB).intensity(crashbed::Intensity::UNLIMITED);
+    // SAFETY: the scenarios declare what they write, but for numbers that are written to be found out: they own
+    // nothing.
+    unsafe { declaration.undo_log(crashbed::MIB) }
 }

@@ -4,7 +4,7 @@
 //! The floor copies 64 bytes twice: the old ones away, the new ones in.
 
 use crate::tree;
-use crashbed::{Daemon, Declaration, LoggedVec, MIB, MechanismKind, Recoverable};
+use crashbed::{Daemon, Declaration, LoggedVec, MIB, Recoverable};
 use criterion::Criterion;
 use std::hint::black_box;
 use std::time::Instant;
@@ -36,7 +36,8 @@ pub(crate) fn answer(what: &[&str], iterations: u64) {
     let [what, mib] = what else { panic!("undo-log: WHAT MIB") };
     let bytes = mib.parse::<usize>().expect("a size") * MIB;
     let (floor, allocates) = (*what == "floor", *what == "allocate");
-    let declaration = Declaration::new("undo", bytes).mechanism(MechanismKind::UndoLog);
+    // SAFETY: the transactions below write what `LoggedVec::write` has lent them, and put blocks in place by `Tx::replace`.
+    let declaration = unsafe { Declaration::new("undo", bytes).undo_log(bytes.min(16 * MIB)) };
     tree::in_daemon(declaration, |daemon: &mut Daemon<State>| {
         tree::done(daemon, |tx, state| {
             state.bytes.replace(tx, vec![0; PIECES * PIECE]);

@@ -79,7 +79,8 @@ pub(crate) trait Mechanism: Sync {
     /// release it.
     fn restores_by_itself(&self) -> bool;
 
-    /// In the transaction: the state is in place, and its work is about to begin.
+    /// In the transaction: the state is in place, and its work is about to begin. Once more where another state was put in
+    /// its place.
     fn start(&self, _: &Region) {}
 
     /// In the transaction: the state is about to be made anew.
@@ -148,6 +149,12 @@ pub(crate) trait Mechanism: Sync {
     /// In the daemon, instead of [`restore`](Self::restore): the crashed state stays in place, and a commit follows.
     fn keep(&self, _: &Region) {}
 
+    /// Whether that commit, and the one after [`put_back`](Self::put_back), is made there and then by the daemon; else the
+    /// transaction makes it.
+    fn commits_what_is_kept(&self) -> bool {
+        false
+    }
+
     /// In the daemon: no transaction runs and the state part holds the last commit; readers may come.
     fn end(&self, region: &Region) -> Result<(), Errno>;
 
@@ -167,7 +174,8 @@ pub(crate) trait Mechanism: Sync {
     /// The daemon has set a crashed state aside in `slot` for this transaction.
     unsafe fn crashed_state<'a>(&self, region: &'a Region, slot: Slot) -> Result<&'a [u8], Errno>;
 
-    /// In the daemon: puts the crashed state that was set aside in place of the last commit. The transaction waits.
+    /// In the daemon: puts the crashed state that was set aside in place of the last commit, and answers whether it could. The
+    /// transaction waits, and a commit follows.
     fn put_back(&self, region: &Region) -> bool;
 }
 

@@ -86,18 +86,12 @@ fn roll_back_to(region: &Region, to: u64) {
     ledger.back_to.store(0, Ordering::Release);
 }
 
-/// Makes the present state a commit, in the daemon; `anew` where it is none that the log leads to. What the transaction said
-/// of its end is not true of it.
-fn commit_present(region: &Region, anew: bool) {
-    let (log, head) = (undo::of(region), region.head());
-    head.done.store(0, Ordering::Relaxed);
-    head.result.store(0, Ordering::Relaxed);
+/// Makes the present state a commit, in the daemon.
+fn commit_present(region: &Region) {
+    let log = undo::of(region);
+    region.head().forget_the_end();
     let epoch = log.epoch();
     log.prepare(epoch);
-    if anew {
-        // Over no block.
-        log.set_anew(epoch + 1, 1);
-    }
     log.flip(epoch);
     look(region);
 }
@@ -110,8 +104,9 @@ fn put_back(region: &Region) {
     // What was copied over is in no log: older commits are gone, and what was to be released with them is.
     let (log, ledger) = (undo::of(region), region.ledger());
     ledger.oldest.store(log.epoch() + 1, Ordering::Relaxed);
-    commit_present(region, true);
-    region.ledger().putting_back.store(0, Ordering::Release);
+    log.forget_records();
+    commit_present(region);
+    ledger.putting_back.store(0, Ordering::Release);
 }
 
 /// There is no commit to go back to any more: forgets what there is, and ends this daemon with the reason. Where nothing
@@ -186,7 +181,11 @@ impl Mechanism for UndoLog {
 
     fn keep(&self, region: &Region) {
         undo::release_freed(region, false);
-        commit_present(region, false);
+        commit_present(region);
+    }
+
+    fn commits_what_is_kept(&self) -> bool {
+        true
     }
 
     fn end(&self, region: &Region) -> Result<(), Errno> {

@@ -221,13 +221,22 @@ impl Log {
         Ok(())
     }
 
+    /// Forgets all records: the state is one that they do not lead back from, and has released what they put off.
+    pub(crate) fn forget_records(&self) {
+        for epoch in 0..self.parts as u64 {
+            let PartHead { filled, anew_until, .. } = self.part(epoch).head;
+            [filled, anew_until].into_iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
+    }
+
     /// Makes an empty log of it again, and the state one that was never made. May be called again after any death.
     pub(crate) fn forget(&self) {
         self.head().copy_from(&StateHead::default());
+        self.forget_records();
         for epoch in 0..self.parts as u64 {
-            let PartHead { epoch: number, seal, filled, anew_until, state } = self.part(epoch).head;
+            let PartHead { epoch: number, seal, state, .. } = self.part(epoch).head;
             state.copy_from(&StateHead::default());
-            [number, seal, filled, anew_until].into_iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            [number, seal].into_iter().for_each(|word| word.store(0, Ordering::Relaxed));
         }
         self.epoch_word().store(0, Ordering::Release);
     }

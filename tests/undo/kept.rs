@@ -13,9 +13,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
 
 #[derive(Default, Recoverable)]
-struct State {
-    list: LoggedVec<u64>,
-    text: Option<Box<[u8]>>,
+pub(crate) struct State {
+    pub(crate) list: LoggedVec<u64>,
+    pub(crate) text: Option<Box<[u8]>>,
 }
 
 // SAFETY: every change below is made under a guard, or in a transaction that does not keep anything.
@@ -43,7 +43,8 @@ fn work(tx: &mut Tx<'_>, state: &mut State) -> Result<u64, crashbed::Failure> {
     }
 }
 
-fn check(state: &State, operations: u64) {
+/// Whether this is what so many operations make, each of which adds its number and releases the text of the one before.
+pub(crate) fn check(state: &State, operations: u64) {
     assert_eq!(*state.list, *(0..operations).collect::<Vec<_>>());
     let last = operations.checked_sub(1).map(|n| vec![n.to_le_bytes()[0]; 5000].into_boxed_slice());
     assert_eq!(state.text, last);

@@ -4,10 +4,10 @@ use crate::declaration;
 use crate::support::board::Board;
 use crate::support::fault::Fault;
 use crashbed::{
-    BareNotice, BareStart, Daemon, Declaration, Error, Failure, FailureKind, KIB, Logged, LoggedVec, MIB,
-    MechanismKind, Outcome, Recoverable, Root,
+    Answer, Answered, BareNotice, BareStart, Daemon, Declaration, Error, Failure, FailureKind, KIB, Logged, LoggedVec,
+    MIB, MechanismKind, Outcome, Recoverable, Root, Scene,
 };
-use crashbed_policies::CheckpointResume;
+use crashbed_policies::{CheckpointResume, ProcessDecides};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
@@ -18,11 +18,16 @@ struct State {
     plain: [u64; 4],
 }
 
+fn with_log(bytes: usize) -> Declaration {
+    // SAFETY: as in `declaration`.
+    unsafe { declaration().undo_log(bytes) }
+}
+
 /// More declared than fits: a failure with the figures, the last commit stands, and smaller commits go on. Declared again
 /// and again, a piece takes its place once.
 pub(crate) fn full_log() -> crashbed::Result<()> {
     Root::new()
-        .declare(declaration().undo_log(64 * KIB), |daemon: &mut Daemon<State>| {
+        .declare(with_log(64 * KIB), |daemon: &mut Daemon<State>| {
             let outcome = daemon.transaction(CheckpointResume, |tx, state| {
                 state.list.replace(tx, (0..20_000).collect());
                 tx.commit()?;
@@ -145,8 +150,10 @@ pub(crate) fn refused() -> crashbed::Result<()> {
         let ended = Root::new().declare(declaration, |_: &mut Daemon<u64>| Ok(())).run();
         ended.expect_err("a refusal").to_string()
     };
-    let small = refusal(declaration().undo_log(4096));
+    let small = refusal(with_log(4096));
     assert!(small.contains("4096 bytes is too small") && small.contains("65536 are the least"), "{small}");
+    let unpromised = refusal(Declaration::new("d", MIB).mechanism(MechanismKind::UndoLog));
+    assert!(unpromised.contains("the unsafe `Declaration::undo_log(bytes)`"), "{unpromised}");
     let unchecked = refusal(Declaration::new("d", MIB).mechanism(MechanismKind::FullCopy).check_declared(true));
     assert!(unchecked.contains("under full-copy nothing is declared"), "{unchecked}");
     Root::new()
@@ -154,6 +161,35 @@ pub(crate) fn refused() -> crashbed::Result<()> {
             let floor = daemon.floor(BareNotice::Signal, BareStart::Cold, Duration::ZERO, |_, _| ());
             let Err(Error::Declaration { what, .. }) = floor else { panic!("{floor:?}") };
             assert!(what.contains("none under undo-log"), "{what}");
+            Ok(())
+        })
+        .run()
+}
+
+/// A repair cannot declare what it changes: the answer is refused before it is made. A function can, as it begins again.
+pub(crate) fn repairs() -> crashbed::Result<()> {
+    Root::new()
+        .declare(declaration(), |daemon: &mut Daemon<State>| {
+            let mut repaired = |answer: fn() -> Answer<State>| {
+                let decide = |_: &Scene<'_, State>| answer();
+                let outcome = daemon.prepare(ProcessDecides).on_crash(&decide).run(|tx, state| {
+                    if tx.crash().is_none() {
+                        tx.declare(&mut state.plain)[0] = 1;
+                        tx.commit()?;
+                        Fault::NullWrite.strike();
+                    }
+                    tx.declare(&mut state.plain)[1] += 1;
+                    Ok(())
+                })?;
+                let answered = daemon.report().recoveries[0].answered;
+                crashbed::Result::Ok((outcome, answered, daemon.state().plain))
+            };
+            let (outcome, answered, plain) = repaired(|| Answer::Repair(|state, _| state.plain = [9; 4]))?;
+            let Outcome::Failed(failure) = outcome else { panic!("{outcome:?}") };
+            assert!(failure.message().contains("`Answer::Repair` cannot declare what it changes"), "{failure}");
+            assert!(failure.message().contains("`Answer::Resume`"), "{failure}");
+            assert_eq!((answered, plain), (Some(Answered::Repair), [1, 0, 0, 0]));
+            assert_eq!(repaired(|| Answer::Resume)?, (Outcome::Done(()), Some(Answered::Resume), [1, 1, 0, 0]));
             Ok(())
         })
         .run()

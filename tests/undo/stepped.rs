@@ -100,8 +100,8 @@ fn stepped(tries: u64, declares: bool) -> crashbed::Result<()> {
     board[PART].store(u64::from(!declares), SeqCst);
     Root::new()
         .declare(declaration(), |daemon: &mut Daemon<State>| {
-            let begun = daemon.transaction(CheckpointResume, |_, state| {
-                state.boxes = vec![None; 4];
+            let begun = daemon.transaction(CheckpointResume, |tx, state| {
+                tx.replace(&mut state.boxes, vec![None; 4]);
                 Ok(())
             })?;
             assert_eq!(begun, Outcome::Done(()));

@@ -205,7 +205,9 @@ fn tree(
         let contestant = Contestant { mechanism, state_bytes: state_bytes(region), board, socket };
         root = if mechanism.needs_declared_writes() {
             let log = usize::try_from(most.bytes()).unwrap_or(usize::MAX).saturating_mul(2).saturating_add(MIB);
-            declare::<LoggedVec<u8>>(root, declaration.undo_log(log), contestant)
+            // SAFETY: a contestant writes its `LoggedVec` by the trait `Bytes`, whose every way to write it declares it first.
+            let declaration = unsafe { declaration.undo_log(log) };
+            declare::<LoggedVec<u8>>(root, declaration, contestant)
         } else {
             declare::<Vec<u8>>(root, declaration, contestant)
         };
