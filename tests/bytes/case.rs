@@ -166,8 +166,7 @@ impl Case {
             0..=2 => Finds::Zero,
             3..=6 => Finds::Older,
             7..=9 => Finds::Crashed,
-            // What the undo log puts back is in `tests/undo.rs`.
-            10..=12 if !mode.mechanism.needs_declared_writes() => Finds::CrashedAsDecided,
+            10..=12 => Finds::CrashedAsDecided,
             _ => Finds::Last,
         };
         let spare = Spare::all()[numbers.size(4)];

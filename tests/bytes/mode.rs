@@ -82,14 +82,19 @@ impl<'a> Mode<'a> {
     }
 
     pub(crate) fn declaration(&self) -> Declaration {
-        Declaration::new("d", 256 * KIB)
+        let declaration = Declaration::new("d", 256 * KIB)
             .mechanism(self.mechanism)
             .check_declared(self.is("checked"))
-            .undo_log(MIB)
             .kept_commits(if self.is("alone") { 0 } else { KEPT })
             .switches_always(self.is("switching"))
             .scratch(0)
             .heartbeat(Duration::from_secs(30))
-            .intensity(Intensity::UNLIMITED)
+            .intensity(Intensity::UNLIMITED);
+        match self.mechanism {
+            // SAFETY: each step declares what it writes, but for the numbers of a plain array in the careless mode, which is
+            // to be found out: they own nothing.
+            MechanismKind::UndoLog => unsafe { declaration.undo_log(MIB) },
+            _ => declaration,
+        }
     }
 }
