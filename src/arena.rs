@@ -11,7 +11,7 @@ mod forecast;
 pub(crate) mod free;
 mod lists;
 
-pub(crate) use forecast::{Forecast, block_at, header_of, is_possible};
+pub(crate) use forecast::{Forecast, MOST as MOST_PLACES, block_at, header_of, is_possible};
 
 use crate::span::Span;
 use rlsf::Tlsf;

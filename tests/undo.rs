@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "undo/aligned.rs"]
+mod aligned;
 #[path = "undo/kept.rs"]
 mod kept;
 #[path = "undo/limits.rs"]
@@ -34,6 +36,7 @@ const SCENARIOS: &[Scenario] = &[
     ("keeps-first", put_back::keeps_before_its_first_commit),
     ("dies-after-its-answer", put_back::dies_after_its_answer),
     ("repairs", limits::repairs),
+    ("aligned", aligned::released_again),
     ("scribbles", lost::scribbles_over_its_log),
     ("made-anew", lost::crashes_while_it_is_made_anew),
 ];
@@ -60,6 +63,7 @@ const TESTS: &[Test] = &[
         }
     }),
     ("a_kill_after_the_answer_leaves_a_commit", || drop(passes("dies-after-its-answer", ""))),
+    ("a_block_of_a_wide_alignment_is_released_again", || drop(passes("aligned", ""))),
     ("a_repair_is_refused", || drop(passes("repairs", ""))),
     ("a_log_that_is_written_over_costs_the_state_and_no_more", || drop(passes("scribbles", ""))),
     ("a_state_that_is_made_anew_can_be_gone_back_from", || drop(passes("made-anew", ""))),

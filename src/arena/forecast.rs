@@ -9,7 +9,8 @@
 //!            list, and of the first one of the list that the rest goes to; `before` of the block behind
 //! release    the arena's head; the block, or the free one before it that it melts into; the links of the neighbours in
 //!            the lists of both free ones beside it, and of the first one of the list that it goes to; `before` of the
-//!            block behind. The headers that melt away are told too: they are not written yet, but are nobody's from now on
+//!            block behind. The headers that melt away are told too, and where a block of a wide alignment says where its
+//!            header is: they are not written yet, but are nobody's from now on
 //! ```
 //!
 //! What lies inside of free memory, behind the headers of free blocks, is nobody's: it needs no forecast. The tests hold
@@ -22,7 +23,7 @@ use crate::span::Span;
 use std::alloc::Layout;
 
 /// The most places that one operation writes to.
-const MOST: usize = 9;
+pub(crate) const MOST: usize = 10;
 
 /// What an operation is about to write, the arena's head apart.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +139,9 @@ impl Arena {
         forecast.add(behind + BEFORE, size_of::<u64>());
         if start != block {
             forecast.add(block, HEADER);
+        }
+        if align >= GRAIN {
+            forecast.add(payload - size_of::<u64>(), size_of::<u64>());
         }
         if melted[0] != 0 {
             forecast.add(melted[0], GRAIN);

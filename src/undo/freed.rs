@@ -60,4 +60,4 @@ pub(crate) fn release_freed(region: &Region, all: bool) {
 }
 
 /// The most bytes of records that a release takes.
-const ROOM_OF_A_RELEASE: usize = 9 * 64;
+const ROOM_OF_A_RELEASE: usize = arena::MOST_PLACES * 64;
