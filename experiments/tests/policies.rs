@@ -82,7 +82,9 @@ fn who_leaves_out_what_always_crashes_gets_past_it_and_who_resumes_does_not() {
     );
     let said = |words: &str| answer.iter().any(|sentence| sentence.contains(words));
     assert!(
-        said("kv, not past in any trial: checkpoint-resume (given up by the limit after 10 restarts)"),
+        said(
+            "kv under dirty-pages, not past in any trial: checkpoint-resume (given up by the limit after 10 restarts)"
+        ),
         "{answer:?}"
     );
     assert!(said("Kept nothing, because its changes are not made under guards: documents under dirty-pages"));

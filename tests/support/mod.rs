@@ -253,7 +253,12 @@ pub(crate) fn mechanism_and_spare() -> (crashbed::MechanismKind, crashbed::Spare
 /// mechanism as often as it can.
 pub(crate) fn declaration() -> crashbed::Declaration {
     let (mechanism, spare) = mechanism_and_spare();
-    crashbed::Declaration::new("d", 2 * crashbed::MIB).mechanism(mechanism).switches_always(true).spare(spare)
+    let declaration = crashbed::Declaration::new("d", 2 * crashbed::MIB).switches_always(true).spare(spare);
+    match mechanism {
+        // SAFETY: it is given by name to scenarios alone that declare what they write: `mechanisms` has it not.
+        crashbed::MechanismKind::UndoLog => unsafe { declaration.undo_log(crashbed::MIB) },
+        _ => declaration.mechanism(mechanism),
+    }
 }
 
 /// The words behind mechanism and spare, as numbers.
