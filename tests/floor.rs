@@ -1,7 +1,6 @@
 //! The floor answers what is plausible, and leaves no trace: the state stays as committed, and nothing stays running.
 //!
-//! `cargo test --test floor`; how long something took is looked at only to see that it took some time, and less than what it
-//! has to do without.
+//! `cargo test --test floor`; how long something took is never looked at, other than that it took some time.
 
 mod support;
 

@@ -11,6 +11,7 @@ use crate::mechanism;
 use crate::region::Region;
 use crate::span::Span;
 use crate::sys::event::{self, Status};
+use crate::sys::memory::PAGE;
 use crate::sys::processors::Kept;
 use crate::sys::{clock, process, signal};
 use std::os::fd::AsFd;
@@ -62,6 +63,7 @@ pub(super) fn lap(
     wait_for(&board.asked, &[&doomed])?;
     board.answered.raise_and_wake();
 
+    let mut copied_pages = 0;
     let successor = match ahead {
         Some(successor) if direct => {
             wait_for(&board.done, &[&doomed, &successor])?;
@@ -71,7 +73,7 @@ pub(super) fn lap(
             await_notice(core, board, notice, &doomed)?;
             // Where the page table of the dead child says what it has written: nothing.
             if !core.mechanism().lingers() {
-                copy_back(region);
+                copied_pages = copy_back(region);
             }
             match ahead {
                 None => fork(region, SUCCESSOR, succeed)?,
@@ -88,6 +90,7 @@ pub(super) fn lap(
         hand_over_ns: since_fault(board.started_ns.load(Ordering::Relaxed)),
         recovery_ns: since_fault(board.done_ns.load(Ordering::Relaxed)),
         faults: board.faults.load(Ordering::Relaxed),
+        copied_pages: copied_pages as u64,
     })
 }
 
@@ -168,22 +171,25 @@ fn is_copied_back(region: &Region) -> bool {
     committed(region) != region.parts.state.start
 }
 
-/// Puts the last commit in place, where it lies elsewhere, but for the pages that hold nothing. No child writes.
-fn copy_back(region: &Region) {
+/// Puts the last commit in place, where it lies elsewhere, but for the pages that hold nothing; answers how many pages it
+/// has copied. No child writes.
+fn copy_back(region: &Region) -> usize {
     /// As many free blocks as full copy leaves out.
     const MOST_BLOCKS: usize = 512;
     let state = region.parts.state;
-    if is_copied_back(region) {
-        let slot = Span { start: committed(region), len: state.len };
-        // SAFETY: the slot is mapped and as long as the state, and nothing writes it.
-        let free = unsafe { region.free_pages(slot, MOST_BLOCKS) };
-        let way = Way::of(free.others(0..slot.len).map(|run| run.len()).sum());
-        for run in free.others(0..slot.len) {
-            // SAFETY: runs are whole pages of a slot and of the state, which lie apart; both are mapped, and the state is
-            // writable here.
-            unsafe { copy::pages(slot.part(run.start, run.len()), state.part(run.start, run.len()), way) };
-        }
+    if !is_copied_back(region) {
+        return 0;
     }
+    let slot = Span { start: committed(region), len: state.len };
+    // SAFETY: the slot is mapped and as long as the state, and nothing writes it.
+    let free = unsafe { region.free_pages(slot, MOST_BLOCKS) };
+    let len = free.others(0..slot.len).map(|run| run.len()).sum();
+    for run in free.others(0..slot.len) {
+        // SAFETY: runs are whole pages of a slot and of the state, which lie apart; both are mapped, and the state is
+        // writable here.
+        unsafe { copy::pages(slot.part(run.start, run.len()), state.part(run.start, run.len()), Way::of(len)) };
+    }
+    len / PAGE
 }
 
 /// Puts all of the last commit in place, where it lies elsewhere: no page is as the successor left it. No child writes.

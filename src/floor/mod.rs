@@ -80,6 +80,8 @@ pub struct Lap {
     pub recovery_ns: u64,
     /// Page faults of the successor between the two, those that read nothing from a disk (minor ones).
     pub faults: u64,
+    /// Pages of the state that the daemon copied back.
+    pub copied_pages: u64,
 }
 
 impl<S: Recoverable + Default> Daemon<S> {
